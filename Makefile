@@ -42,7 +42,7 @@ all: $(PROGRAMS:%=$(BIN)/%)
 # --- against the direction does not link.
 obj = $(patsubst %.c,$(B)/%.o,$(filter-out %/main.c,$(wildcard $(1)/*.c)))
 lib = $(B)/lib$(subst /,_,$(1)).a
-LAYERS := base daemon/core daemon/store daemon/proto daemon/exec daemon/worker daemon/runner \
+LAYERS := base daemon/loop daemon/core daemon/store daemon/proto daemon/exec daemon/worker daemon/runner \
           daemon/fetcher api client daemon
 define layer_rule
 $(call lib,$(1)): $(call obj,$(1))
@@ -58,9 +58,9 @@ LIBS_gatherd-fetcher := -lcurl-gnutls -luv -lgnutls -lcjson -lm
 LIBS_gather          := -lcurl-gnutls -lcjson -lm
 
 libs = $(foreach l,$(1),$(call lib,$(l)))
-$(BIN)/gatherd: $(B)/daemon/main.o $(call libs,daemon api daemon/store daemon/exec daemon/proto daemon/core base)
-$(BIN)/gatherd-runner: $(B)/daemon/runner/main.o $(call libs,daemon/runner daemon/worker daemon/proto base)
-$(BIN)/gatherd-fetcher: $(B)/daemon/fetcher/main.o $(call libs,daemon/fetcher daemon/worker daemon/proto base)
+$(BIN)/gatherd: $(B)/daemon/main.o $(call libs,daemon api daemon/store daemon/exec daemon/proto daemon/core daemon/loop base)
+$(BIN)/gatherd-runner: $(B)/daemon/runner/main.o $(call libs,daemon/runner daemon/worker daemon/proto daemon/loop base)
+$(BIN)/gatherd-fetcher: $(B)/daemon/fetcher/main.o $(call libs,daemon/fetcher daemon/worker daemon/proto daemon/loop base)
 $(BIN)/gather: $(B)/client/main.o $(call libs,client base)
 $(PROGRAMS:%=$(BIN)/%):
 	@mkdir -p $(@D)
@@ -75,7 +75,7 @@ UNIT    := $(patsubst tests/unit/%.c,$(BIN)/tests/%,$(wildcard tests/unit/test_*
 SUPPORT := $(call obj,tests/support)
 WRAP    := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup
 ALL_LIBS := $(call libs,api client daemon/store daemon/exec daemon/runner daemon/fetcher \
-              daemon/worker daemon/proto daemon/core base)
+              daemon/worker daemon/proto daemon/core daemon/loop base)
 $(BIN)/tests/%: $(B)/tests/unit/%.o $(SUPPORT) $(ALL_LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(WRAP) $(shell pkg-config --libs check) \

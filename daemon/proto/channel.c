@@ -1,0 +1,342 @@
+#include "daemon/proto/channel.h"
+
+#include "base/list.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Messages handed out in one round. */
+#define MESSAGES_A_ROUND 64
+#define SEALS            (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
+
+struct gd_channel {
+    struct gd_watch watch;
+    struct gd_soon tell; /* reports `gone` */
+    struct gd_loop *loop;
+    const struct gd_channel_ops *ops;
+    void *arg;
+    struct gd_node unsent; /* struct parcel */
+    int fd;
+    int rc; /* why it is gone */
+    bool gone;
+    bool writing;
+    bool busy;   /* a call of ours into `ops` is on the stack */
+    bool doomed; /* freed meanwhile: memory goes when that call is back */
+    char packet[GD_MSG_PACKET_MAX];
+};
+
+/* A message that waits for room in the socket. */
+struct parcel {
+    struct gd_node node;
+    struct gd_msg msg;
+};
+
+static void break_off(struct gd_channel *c, int rc)
+{
+    if (c->gone)
+        return;
+    c->gone = true;
+    c->rc = rc;
+    gd_watch_stop(c->loop, &c->watch);
+    gd_soon(c->loop, &c->tell);
+}
+
+static void tell_gone(struct gd_soon *s)
+{
+    struct gd_channel *c = GD_OWNER(s, struct gd_channel, tell);
+    c->ops->gone(c, c->rc, c->arg);
+}
+
+/* --- sending */
+
+/* The fields as a sealed memory file. Returns its descriptor or -errno. */
+static int seal(const struct gd_buf *fields)
+{
+    int fd = memfd_create("gatherd-message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return -errno;
+    size_t done = 0;
+    while (done < fields->len) {
+        ssize_t n = write(fd, fields->ptr + done, fields->len - done);
+        if (n < 0 && errno != EINTR)
+            break;
+        done += n > 0 ? (size_t)n : 0;
+    }
+    if (done < fields->len || fcntl(fd, F_ADD_SEALS, SEALS) < 0) {
+        int rc = -errno;
+        close(fd);
+        return rc;
+    }
+    return fd;
+}
+
+static ssize_t send_packet(struct gd_channel *c, struct gd_msg *m, int memfd)
+{
+    struct iovec parts[2] = {
+        {.iov_base = &m->head, .iov_len = sizeof(m->head)},
+        {.iov_base = m->fields.ptr, .iov_len = m->fields.len},
+    };
+    char control[CMSG_SPACE(sizeof(int))] = {0};
+    struct msghdr hdr = {.msg_iov = parts, .msg_iovlen = memfd < 0 ? 2 : 1};
+    if (memfd >= 0) {
+        hdr.msg_control = control;
+        hdr.msg_controllen = sizeof(control);
+        struct cmsghdr *cm = CMSG_FIRSTHDR(&hdr);
+        cm->cmsg_level = SOL_SOCKET;
+        cm->cmsg_type = SCM_RIGHTS;
+        cm->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(cm), &memfd, sizeof(int));
+    }
+    ssize_t n;
+    do
+        n = sendmsg(c->fd, &hdr, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+/* 0: sent; -EAGAIN: no room now; other: broken. */
+static int try_send(struct gd_channel *c, struct gd_msg *m)
+{
+    int memfd = -1;
+    m->head.flags = 0;
+    if (sizeof(m->head) + m->fields.len > GD_MSG_PACKET_MAX) {
+        memfd = seal(&m->fields);
+        if (memfd < 0)
+            return memfd;
+        m->head.flags = GD_MSG_IN_MEMFD;
+    }
+    ssize_t n = send_packet(c, m, memfd);
+    if (memfd >= 0)
+        close(memfd);
+    if (n == -EAGAIN || n == -ENOBUFS)
+        return -EAGAIN;
+    return n < 0 ? (int)n : 0;
+}
+
+static void want_write(struct gd_channel *c, bool on)
+{
+    if (c->writing == on)
+        return;
+    c->writing = on;
+    int rc = gd_watch_change(c->loop, &c->watch, on ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    if (rc < 0)
+        break_off(c, rc);
+}
+
+static void flush(struct gd_channel *c)
+{
+    while (!gd_list_empty(&c->unsent)) {
+        struct parcel *p = GD_OWNER(c->unsent.next, struct parcel, node);
+        int rc = try_send(c, &p->msg);
+        if (rc == -EAGAIN)
+            return;
+        if (rc < 0) {
+            break_off(c, rc);
+            return;
+        }
+        gd_node_unlink(&p->node);
+        gd_msg_free(&p->msg);
+        free(p);
+    }
+    want_write(c, false);
+}
+
+void gd_channel_send(struct gd_channel *c, struct gd_msg *m)
+{
+    int rc = c->gone ? -EPIPE : gd_buf_error(&m->fields);
+    if (rc == 0 && gd_list_empty(&c->unsent))
+        rc = try_send(c, m);
+    else if (rc == 0)
+        rc = -EAGAIN;
+    if (rc == -EAGAIN) {
+        struct parcel *p = calloc(1, sizeof(*p));
+        if (p) {
+            p->msg = *m;
+            gd_list_push(&c->unsent, &p->node);
+            *m = (struct gd_msg){0};
+            want_write(c, true);
+            return;
+        }
+        rc = -ENOMEM;
+    }
+    gd_msg_free(m);
+    if (rc < 0)
+        break_off(c, rc);
+}
+
+/* --- receiving */
+
+/* The descriptor that came along, or -1. */
+static int passed_fd(struct msghdr *hdr)
+{
+    int fd = -1;
+    for (struct cmsghdr *cm = CMSG_FIRSTHDR(hdr); cm; cm = CMSG_NXTHDR(hdr, cm))
+        if (cm->cmsg_level == SOL_SOCKET && cm->cmsg_type == SCM_RIGHTS &&
+            cm->cmsg_len == CMSG_LEN(sizeof(int)))
+            memcpy(&fd, CMSG_DATA(cm), sizeof(fd));
+    return fd;
+}
+
+/* Maps the fields of a sealed memfd. Only a sealed one cannot change or shrink
+ * under our eyes. */
+static int map_fields(int fd, struct gd_span *ret)
+{
+    struct stat st;
+    int seals = fcntl(fd, F_GET_SEALS);
+    if (seals < 0 || (seals & SEALS) != SEALS || fstat(fd, &st) < 0 || st.st_size <= 0 ||
+        (uint64_t)st.st_size > GD_MSG_MAX)
+        return -EPROTO;
+    void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (p == MAP_FAILED)
+        return -errno;
+    *ret = (struct gd_span){.ptr = p, .len = (size_t)st.st_size};
+    return 0;
+}
+
+static int deliver(struct gd_channel *c, size_t n, int memfd)
+{
+    struct gd_msg_head head;
+    if (n < sizeof(head))
+        return -EPROTO;
+    memcpy(&head, c->packet, sizeof(head));
+    struct gd_msg_view v = {
+        .type = (enum gd_msg_type)head.type,
+        .task = head.task,
+        .attempt = head.attempt,
+        .fields = {.ptr = c->packet + sizeof(head), .len = n - sizeof(head)},
+    };
+    bool mapped = head.flags & GD_MSG_IN_MEMFD;
+    int rc = mapped ? map_fields(memfd, &v.fields) : 0;
+    if (rc < 0)
+        return rc;
+    if (gd_msg_is_whole(&v))
+        c->ops->message(c, &v, c->arg);
+    else
+        rc = -EPROTO;
+    if (mapped)
+        (void)munmap((void *)(uintptr_t)v.fields.ptr, v.fields.len);
+    return rc;
+}
+
+/* Takes one packet. 1: one was handed out; 0: the peer's end; -EAGAIN: nothing
+ * there; other: broken. */
+static int receive(struct gd_channel *c)
+{
+    struct iovec part = {.iov_base = c->packet, .iov_len = sizeof(c->packet)};
+    char control[CMSG_SPACE(sizeof(int))];
+    struct msghdr hdr = {.msg_iov = &part,
+                         .msg_iovlen = 1,
+                         .msg_control = control,
+                         .msg_controllen = sizeof(control)};
+    ssize_t n;
+    do
+        n = recvmsg(c->fd, &hdr, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0)
+        return n < 0 ? -errno : 0;
+    int memfd = passed_fd(&hdr);
+    int rc = hdr.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? -EPROTO : deliver(c, (size_t)n, memfd);
+    if (memfd >= 0)
+        close(memfd);
+    return rc < 0 ? rc : 1;
+}
+
+/* Receives until `max` messages were handed out, nothing is there, or the end. */
+static int receive_some(struct gd_channel *c, unsigned max)
+{
+    int rc = 1;
+    c->busy = true;
+    for (unsigned i = 0; i < max && rc > 0 && !c->doomed; i++)
+        rc = receive(c);
+    c->busy = false;
+    return rc;
+}
+
+static void ready(struct gd_watch *w, uint32_t events)
+{
+    struct gd_channel *c = GD_OWNER(w, struct gd_channel, watch);
+    if (events & EPOLLOUT)
+        flush(c);
+    if (c->gone)
+        return;
+    int rc = receive_some(c, MESSAGES_A_ROUND);
+    if (c->doomed)
+        free(c);
+    else if (rc <= 0 && rc != -EAGAIN)
+        break_off(c, rc == -ECONNRESET ? 0 : rc);
+}
+
+void gd_channel_drain(struct gd_channel *c)
+{
+    while (!c->gone && !c->doomed && receive_some(c, MESSAGES_A_ROUND) > 0)
+        continue;
+    if (c->doomed) {
+        free(c);
+        return;
+    }
+    c->gone = true;
+    gd_watch_stop(c->loop, &c->watch);
+    gd_soon_cancel(&c->tell);
+}
+
+/* --- life */
+
+struct gd_channel *gd_channel_new(struct gd_loop *l, int own_fd, const struct gd_channel_ops *ops,
+                                  void *arg)
+{
+    struct gd_channel *c = calloc(1, sizeof(*c));
+    if (!c) {
+        close(own_fd);
+        return NULL;
+    }
+    c->loop = l;
+    c->ops = ops;
+    c->arg = arg;
+    c->fd = own_fd;
+    c->watch.fn = ready;
+    c->tell.fn = tell_gone;
+    gd_list_init(&c->unsent);
+    int rc = fcntl(own_fd, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
+    if (rc == 0)
+        rc = gd_watch_start(l, &c->watch, own_fd, EPOLLIN);
+    if (rc < 0) {
+        gd_channel_free(c);
+        errno = -rc;
+        return NULL;
+    }
+    return c;
+}
+
+void gd_channel_free(struct gd_channel *c)
+{
+    if (!c)
+        return;
+    gd_watch_stop(c->loop, &c->watch);
+    gd_soon_cancel(&c->tell);
+    close(c->fd);
+    struct gd_node *node;
+    while ((node = gd_list_shift(&c->unsent))) {
+        struct parcel *p = GD_OWNER(node, struct parcel, node);
+        gd_msg_free(&p->msg);
+        free(p);
+    }
+    if (c->busy)
+        c->doomed = true;
+    else
+        free(c);
+}
+
+uid_t gd_channel_peer_uid(const struct gd_channel *c)
+{
+    struct ucred cred;
+    socklen_t n = sizeof(cred);
+    if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) < 0)
+        return (uid_t)-1;
+    return cred.uid;
+}
