@@ -22,7 +22,8 @@ void gd_buf_reset(struct gd_buf *b)
     b->err = 0;
 }
 
-char *gd_buf_reserve(struct gd_buf *b, size_t n)
+/* Room for `n` bytes that count and `extra` that do not: a terminator. */
+static char *reserve(struct gd_buf *b, size_t n, size_t extra)
 {
     size_t max = b->max ? b->max : GD_BUF_MAX;
     if (b->err)
@@ -31,8 +32,8 @@ char *gd_buf_reserve(struct gd_buf *b, size_t n)
         b->err = -E2BIG;
         return NULL;
     }
-    size_t need = b->len + n;
-    if (need > b->cap) {
+    size_t need = b->len + n + extra;
+    if (need > b->cap || !b->ptr) {
         size_t cap = b->cap ? b->cap : FIRST_CAP;
         while (cap < need)
             cap += cap / 2 + 16;
@@ -45,6 +46,11 @@ char *gd_buf_reserve(struct gd_buf *b, size_t n)
         b->cap = cap;
     }
     return b->ptr + b->len;
+}
+
+char *gd_buf_reserve(struct gd_buf *b, size_t n)
+{
+    return reserve(b, n, 0);
 }
 
 void gd_buf_put(struct gd_buf *b, const void *bytes, size_t n)
@@ -81,7 +87,7 @@ void gd_buf_printf(struct gd_buf *b, const char *fmt, ...)
     va_copy(again, ap);
     int n = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);
-    char *to = n < 0 ? NULL : gd_buf_reserve(b, (size_t)n + 1);
+    char *to = n < 0 ? NULL : reserve(b, (size_t)n, 1);
     if (to) {
         (void)vsnprintf(to, (size_t)n + 1, fmt, again);
         b->len += (size_t)n;
@@ -124,7 +130,7 @@ int gd_buf_error(const struct gd_buf *b)
 
 char *gd_buf_take(struct gd_buf *b, size_t *ret_len)
 {
-    char *end = gd_buf_reserve(b, 1);
+    char *end = reserve(b, 0, 1);
     if (!end)
         return NULL;
     *end = '\0';
