@@ -128,12 +128,11 @@ void gd_json_raw(struct gd_buf *b, struct gd_span json)
 static void put_fraction(struct gd_buf *b, int64_t n, unsigned scale)
 {
     comma(b);
-    if (n < 0) {
+    if (n < 0)
         gd_buf_putc(b, '-');
-        n = -n;
-    }
-    gd_buf_i64(b, n / scale);
-    unsigned rest = (unsigned)(n % scale);
+    uint64_t all = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
+    gd_buf_u64(b, all / scale);
+    unsigned rest = (unsigned)(all % scale);
     if (rest == 0)
         return;
     gd_buf_putc(b, '.');
