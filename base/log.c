@@ -11,6 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Bytes of a line, its end included. */
+#define LINE_BYTES 8192U
+
 static enum gd_log_level most_level = GD_LOG_INFO;
 static bool to_journal;
 
@@ -101,7 +104,7 @@ void gd_log(enum gd_log_level level, const char *event, ...)
 {
     if (level > most_level)
         return;
-    struct gd_buf line = {.max = 8192};
+    struct gd_buf line = {.max = LINE_BYTES - 1};
     put_start(&line, level);
     gd_buf_puts(&line, event);
     va_list ap;
@@ -116,8 +119,10 @@ void gd_log(enum gd_log_level level, const char *event, ...)
     va_end(ap);
     /* One write, so that lines of several processes do not mix. A line that was
      * too long or found no memory goes out as far as it got. */
+    line.max = LINE_BYTES;
+    line.err = 0;
     gd_buf_putc(&line, '\n');
-    if (line.len > 0 && line.ptr[line.len - 1] != '\n')
+    if (line.err && line.len > 0)
         line.ptr[line.len - 1] = '\n';
     ssize_t ignored = write(STDERR_FILENO, line.ptr ? line.ptr : "", line.len);
     (void)ignored;
