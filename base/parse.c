@@ -39,6 +39,9 @@ static int to_double(struct gd_span text, double *ret)
         return -EINVAL;
     memcpy(copy, text.ptr, text.len);
     copy[text.len] = '\0';
+    /* strtod also takes hexadecimal, infinities and NaN. */
+    if (strspn(copy, "0123456789+-.eE") != text.len)
+        return -EINVAL;
     char *end = NULL;
     *ret = strtod(copy, &end); /* LC_NUMERIC is never set in our programs */
     return *end == '\0' ? 0 : -EINVAL;

@@ -18,8 +18,8 @@ GD_MUST_CHECK int gd_parse_u64(struct gd_span text, uint64_t max, uint64_t *ret)
  * Errors: -EINVAL not a number; -ERANGE negative or more than GD_MAX_SECONDS. */
 GD_MUST_CHECK int gd_parse_seconds(struct gd_span text, int64_t *ret_ms);
 
-/* A JSON number that is an integer between `min` and `max`. `1e3` and `2.0` are
- * integers. Errors: -EINVAL not an integer; -ERANGE out of bounds. */
+/* A JSON number that is an integer between `min` and `max`, both within what a
+ * double holds exactly (2^53). `1e3` and `2.0` are integers. Errors: -EINVAL not an integer; -ERANGE out of bounds. */
 GD_MUST_CHECK int gd_parse_json_int(struct gd_span text, int64_t min, int64_t max, int64_t *ret);
 
 /* A duration as people write one: "90", "1.5s", "2m", "1h30m", "2d" (units ms s m
