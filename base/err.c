@@ -35,7 +35,7 @@ const char *gd_err_name(int code)
 
 const char *gd_err_errno_name(int code)
 {
-    const char *name = strerrorname_np(code < 0 ? -code : code);
+    const char *name = code > -4096 ? strerrorname_np(code < 0 ? -code : code) : NULL;
     return name ? name : "E?";
 }
 
