@@ -23,7 +23,8 @@ int64_t gd_wall_ms(void);
  * 2026-01-31T23:59:59.123Z. */
 void gd_clock_put(struct gd_buf *b, int64_t wall_ms);
 
-/* Reads RFC 3339 with any offset and any number of fraction digits.
+/* Reads RFC 3339 with any offset and any number of fraction digits; no leap
+ * second, which Unix time does not have.
  * Errors: -EINVAL not such a time, or beyond the years 1970 to 9999. */
 GD_MUST_CHECK int gd_clock_parse(struct gd_span text, int64_t *ret_wall_ms);
 

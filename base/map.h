@@ -2,7 +2,7 @@
  *
  * Open addressing with linear probing and backward-shift deletion: no
  * tombstones, so a long-lived map does not slow down. The pointers are borrowed.
- * All zero bytes is an empty map. Cost of 1,000,000 entries: 16 MB at most half
+ * All zero bytes is an empty map. Cost of 1,000,000 entries: 32 MB, at most half
  * full. Not for more than one thread.
  */
 #ifndef GD_BASE_MAP_H
