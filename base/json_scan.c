@@ -2,13 +2,15 @@
  * says whether it is an object. The names of all open objects lie on one stack
  * (`keys`), each object remembering where its own begin, so that duplicates are
  * found by comparing inside one object only: pairwise while they are few, by
- * sorting once they are many.
+ * sorting once they are many. Sorting goes by hash, then by name, so that names
+ * chosen to collide cost no more than others.
  */
 #include "base/json_scan.h"
 
 #include "base/utf8.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +37,13 @@ static bool fail(struct gd_json_cursor *c, const char *at, const char *what)
 {
     if (!c->fault.what)
         c->fault = (struct gd_json_fault){.what = what, .offset = (size_t)(at - c->start)};
+    return false;
+}
+
+static bool fail_memory(struct gd_json_cursor *c)
+{
+    (void)fail(c, c->at, "out of memory");
+    c->fault.no_memory = true;
     return false;
 }
 
@@ -177,19 +186,20 @@ static const char *skip_digits(const char *p, const char *end)
 }
 
 /* A number has at most 308 digits before its point or a double could not hold
- * it; only those near the limit are converted to see. */
-static bool fits_double(const char *from, const char *to)
+ * it; only those near the limit are converted to see. Errors: -ERANGE, -ENOMEM. */
+static int fits_double(const char *from, const char *to)
 {
-    if (to - from < 300 && !memchr(from, 'e', (size_t)(to - from)) &&
-        !memchr(from, 'E', (size_t)(to - from)))
-        return true;
-    char *text = strndup(from, (size_t)(to - from));
-    if (!text)
-        return false;
-    errno = 0;
-    double d = strtod(text, NULL);
-    free(text);
-    return d - d == 0; /* false for infinities */
+    size_t n = (size_t)(to - from);
+    if (n < 300 && !memchr(from, 'e', n) && !memchr(from, 'E', n))
+        return 0;
+    struct gd_buf text = {0};
+    gd_buf_put(&text, from, n);
+    gd_buf_putc(&text, '\0');
+    int rc = gd_buf_error(&text);
+    if (rc == 0 && !isfinite(strtod(text.ptr, NULL)))
+        rc = -ERANGE;
+    gd_buf_free(&text);
+    return rc;
 }
 
 static bool number(struct gd_json_cursor *c)
@@ -215,8 +225,9 @@ static bool number(struct gd_json_cursor *c)
         if (p == exponent)
             return fail(c, p, "a number without a digit in its exponent");
     }
-    if (!fits_double(c->at, p))
-        return fail(c, c->at, "a number that is too large");
+    int rc = fits_double(c->at, p);
+    if (rc < 0)
+        return rc == -ENOMEM ? fail_memory(c) : fail(c, c->at, "a number that is too large");
     c->at = p;
     return true;
 }
@@ -246,97 +257,90 @@ static bool scalar(struct gd_json_cursor *c)
     }
 }
 
-/* Walks the decoded bytes of a quoted string; false at its end. */
-static bool next_char(const char **p, const char *end, char out[4], unsigned *ret_n)
+/* Walks the bytes that a quoted string (checked) stands for. */
+struct reader {
+    const char *p;
+    const char *end;
+    char bytes[4]; /* of the last escape */
+    unsigned n;
+    unsigned at; /* the next of them */
+};
+
+static struct reader read_quoted(struct gd_span quoted)
 {
-    if (*p >= end)
-        return false;
-    if (**p != '\\') {
-        out[0] = *(*p)++;
-        *ret_n = 1;
-        return true;
-    }
-    ++*p;
-    *ret_n = gd_utf8_encode(out, (uint32_t)escape(p, end));
-    return true;
+    return (struct reader){.p = quoted.ptr + 1, .end = quoted.ptr + quoted.len - 1};
+}
+
+/* -1 at the end. */
+static int next_byte(struct reader *r)
+{
+    if (r->at < r->n)
+        return (unsigned char)r->bytes[r->at++];
+    if (r->p >= r->end)
+        return -1;
+    if (*r->p != '\\')
+        return (unsigned char)*r->p++;
+    r->p++;
+    r->n = gd_utf8_encode(r->bytes, (uint32_t)escape(&r->p, r->end));
+    r->at = 1;
+    return (unsigned char)r->bytes[0];
 }
 
 static uint32_t name_hash(struct gd_span quoted)
 {
-    const char *p = quoted.ptr + 1;
-    const char *end = quoted.ptr + quoted.len - 1;
+    struct reader r = read_quoted(quoted);
     uint32_t h = 2166136261U; /* FNV-1a */
-    char out[4];
-    unsigned n = 0;
-    while (next_char(&p, end, out, &n))
-        for (unsigned i = 0; i < n; i++)
-            h = (h ^ (unsigned char)out[i]) * 16777619U;
+    for (int c = next_byte(&r); c >= 0; c = next_byte(&r))
+        h = (h ^ (uint32_t)c) * 16777619U;
     return h;
+}
+
+static int compare_names(struct gd_span a, struct gd_span b)
+{
+    struct reader ra = read_quoted(a);
+    struct reader rb = read_quoted(b);
+    for (;;) {
+        int ca = next_byte(&ra);
+        int cb = next_byte(&rb);
+        if (ca != cb)
+            return ca < cb ? -1 : 1;
+        if (ca < 0)
+            return 0;
+    }
 }
 
 void gd_json_unquote(struct gd_span quoted, struct gd_buf *to)
 {
     const char *p = quoted.ptr + 1;
     const char *end = quoted.ptr + quoted.len - 1;
-    if (!memchr(p, '\\', (size_t)(end - p))) {
-        gd_buf_put(to, p, (size_t)(end - p));
-        return;
-    }
-    char out[4];
-    unsigned n = 0;
-    while (next_char(&p, end, out, &n))
+    while (p < end) {
+        const char *slash = memchr(p, '\\', (size_t)(end - p));
+        gd_buf_put(to, p, (size_t)((slash ? slash : end) - p));
+        if (!slash)
+            return;
+        p = slash + 1;
+        char out[4];
+        unsigned n = gd_utf8_encode(out, (uint32_t)escape(&p, end));
         gd_buf_put(to, out, n);
-}
-
-static bool same_name(struct gd_span a, struct gd_span b)
-{
-    const char *pa = a.ptr + 1;
-    const char *pb = b.ptr + 1;
-    char ca[4];
-    char cb[4];
-    unsigned na = 0;
-    unsigned nb = 0;
-    for (;;) {
-        /* Both sides come in whole characters or single bytes of one, so compare
-         * byte-wise through what is left of each. */
-        bool more_a = next_char(&pa, a.ptr + a.len - 1, ca, &na);
-        bool more_b = next_char(&pb, b.ptr + b.len - 1, cb, &nb);
-        if (!more_a || !more_b)
-            return more_a == more_b;
-        while (na < nb) {
-            unsigned n = 0;
-            if (!next_char(&pa, a.ptr + a.len - 1, ca + na, &n))
-                return false;
-            na += n;
-        }
-        while (nb < na) {
-            unsigned n = 0;
-            if (!next_char(&pb, b.ptr + b.len - 1, cb + nb, &n))
-                return false;
-            nb += n;
-        }
-        if (na != nb || memcmp(ca, cb, na) != 0)
-            return false;
     }
 }
 
 bool gd_json_name_is(struct gd_span name, const char *literal)
 {
-    size_t n = strlen(literal);
-    if (!memchr(name.ptr, '\\', name.len))
-        return name.len == n + 2 && memcmp(name.ptr + 1, literal, n) == 0;
-    struct gd_buf plain = {0};
-    gd_json_unquote(name, &plain);
-    bool same = plain.len == n && n > 0 && memcmp(plain.ptr, literal, n) == 0;
-    gd_buf_free(&plain);
-    return same;
+    struct reader r = read_quoted(name);
+    for (; *literal; literal++)
+        if (next_byte(&r) != (unsigned char)*literal)
+            return false;
+    return next_byte(&r) < 0;
 }
 
-static int by_hash(const void *a, const void *b)
+static int compare_keys(const void *a, const void *b)
 {
-    uint32_t ha = ((const struct key *)a)->hash;
-    uint32_t hb = ((const struct key *)b)->hash;
-    return (ha > hb) - (ha < hb);
+    const struct key *ka = a;
+    const struct key *kb = b;
+    if (ka->hash != kb->hash)
+        return ka->hash < kb->hash ? -1 : 1;
+    return compare_names(ka->quoted, kb->quoted);
 }
 
 /* At the end of an object with many names: sorts them and compares neighbours. */
@@ -346,14 +350,13 @@ static bool check_many(struct gd_json_cursor *c, size_t base)
     size_t n = c->keys->n - base;
     if (n < SORT_FROM)
         return true;
-    qsort(keys, n, sizeof(*keys), by_hash);
+    qsort(keys, n, sizeof(*keys), compare_keys);
     for (size_t i = 0; i + 1 < n; i++)
-        for (size_t k = i + 1; k < n && keys[k].hash == keys[i].hash; k++)
-            if (same_name(keys[i].quoted, keys[k].quoted)) {
-                const char *a = keys[i].quoted.ptr;
-                const char *b = keys[k].quoted.ptr;
-                return fail(c, a > b ? a : b, "a name that this object has already");
-            }
+        if (compare_keys(&keys[i], &keys[i + 1]) == 0) {
+            const char *a = keys[i].quoted.ptr;
+            const char *b = keys[i + 1].quoted.ptr;
+            return fail(c, a > b ? a : b, "a name that this object has already");
+        }
     return true;
 }
 
@@ -364,14 +367,14 @@ static bool push_key(struct gd_json_cursor *c, size_t base, struct gd_span name)
         size_t cap = keys->cap ? keys->cap * 2 : 32;
         struct key *stack = realloc(keys->stack, cap * sizeof(*stack));
         if (!stack)
-            return fail(c, c->at, "out of memory");
+            return fail_memory(c);
         keys->stack = stack;
         keys->cap = cap;
     }
     uint32_t hash = name_hash(name);
     if (keys->n - base < SORT_FROM)
         for (size_t i = base; i < keys->n; i++)
-            if (keys->stack[i].hash == hash && same_name(keys->stack[i].quoted, name))
+            if (keys->stack[i].hash == hash && compare_names(keys->stack[i].quoted, name) == 0)
                 return fail(c, name.ptr, "a name that this object has already");
     keys->stack[keys->n++] = (struct key){.quoted = name, .hash = hash};
     return true;
@@ -404,7 +407,7 @@ static bool open_bracket(struct gd_json_cursor *c, unsigned *depth, bool *again)
     if (!c->keys)
         c->keys = calloc(1, sizeof(*c->keys) + (c->max_depth + 1) * sizeof(c->keys->levels[0]));
     if (!c->keys)
-        return fail(c, c->at, "out of memory");
+        return fail_memory(c);
     bool object = *c->at++ == '{';
     ++*depth;
     c->keys->levels[*depth].is_object = object;

@@ -27,6 +27,7 @@
 struct gd_json_fault {
     const char *what; /* static text, NULL: nothing */
     size_t offset;
+    bool no_memory; /* nothing is known to be wrong with the text */
 };
 
 struct gd_json_cursor {
@@ -71,8 +72,8 @@ GD_MUST_CHECK bool gd_json_end(struct gd_json_cursor *c);
 GD_MUST_CHECK bool gd_json_check(struct gd_span text, unsigned max_depth,
                                  struct gd_json_fault *ret_fault);
 
-/* True if the quoted name `name`, as a cursor gave it, spells `literal`. Names
- * with escapes are decoded for it. */
+/* True if the quoted name `name`, as a cursor gave it, spells `literal`, whatever
+ * escapes it is written with. */
 bool gd_json_name_is(struct gd_span name, const char *literal);
 
 /* Appends what a quoted string (checked) stands for. */
