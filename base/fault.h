@@ -21,7 +21,7 @@ struct gd_faults {
     struct gd_fault *items;
     size_t n;       /* kept */
     size_t n_all;   /* found */
-    bool no_memory; /* some could not be kept for want of memory */
+    bool no_memory; /* some could not be found or kept for want of memory */
 };
 
 /* Frees all; NULL is fine. */

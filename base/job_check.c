@@ -15,15 +15,16 @@ static bool is_string(struct gd_span json)
 }
 
 /* Bytes that a quoted string stands for; escapes are only counted if it could
- * matter. */
-static size_t unquoted_len(struct gd_span quoted, size_t max)
+ * matter. Without memory 1, which is fine everywhere. */
+static size_t unquoted_len(struct gd_span quoted, size_t max, struct gd_faults *faults)
 {
     size_t n = quoted.len - 2;
     if (n <= max)
         return n;
     struct gd_buf plain = {0};
     gd_json_unquote(quoted, &plain);
-    n = plain.err ? max + 1 : plain.len;
+    n = plain.err ? 1 : plain.len;
+    faults->no_memory = faults->no_memory || plain.err;
     gd_buf_free(&plain);
     return n;
 }
@@ -34,7 +35,7 @@ bool gd_job_check_name(struct gd_span json, const char *pointer, struct gd_fault
         gd_faults_add(faults, pointer, "name", "must be a string");
         return false;
     }
-    size_t n = unquoted_len(json, GD_MAX_NAME_BYTES);
+    size_t n = unquoted_len(json, GD_MAX_NAME_BYTES, faults);
     if (n == 0) {
         gd_faults_add(faults, pointer, "name", "must not be empty");
         return false;
@@ -50,20 +51,45 @@ bool gd_job_check_name(struct gd_span json, const char *pointer, struct gd_fault
 static void check_label(struct gd_span key, struct gd_span value, const char *pointer,
                         struct gd_faults *faults)
 {
-    struct gd_buf plain = {0};
-    gd_json_unquote(key, &plain);
-    gd_buf_putc(&plain, '\0');
-    const char *name = plain.err ? "?" : plain.ptr;
-    if (plain.len <= 1)
-        gd_faults_add(faults, pointer, name, "a label's key must not be empty");
-    else if (plain.len - 1 > GD_MAX_LABEL_KEY_BYTES)
-        gd_faults_add(faults, pointer, NULL, "a label's key has %zu bytes, the limit is %d",
-                      plain.len - 1, (int)GD_MAX_LABEL_KEY_BYTES);
+    struct gd_buf name = {0};
+    gd_json_unquote(key, &name);
+    size_t n = name.len;
+    gd_buf_putc(&name, '\0');
+    if (name.err) {
+        faults->no_memory = true;
+        gd_buf_free(&name);
+        return;
+    }
+    if (n == 0)
+        gd_faults_add(faults, pointer, name.ptr, "a label's key must not be empty");
+    if (n > GD_MAX_LABEL_KEY_BYTES)
+        gd_faults_add(faults, pointer, NULL, "a label's key has %zu bytes, the limit is %d", n,
+                      (int)GD_MAX_LABEL_KEY_BYTES);
     if (!is_string(value))
-        gd_faults_add(faults, pointer, name, "a label's value must be a string");
-    else if (unquoted_len(value, GD_MAX_LABEL_BYTES) > GD_MAX_LABEL_BYTES)
-        gd_faults_add(faults, pointer, name, "has more than %d bytes", (int)GD_MAX_LABEL_BYTES);
-    gd_buf_free(&plain);
+        gd_faults_add(faults, pointer, name.ptr, "a label's value must be a string");
+    else if (unquoted_len(value, GD_MAX_LABEL_BYTES, faults) > GD_MAX_LABEL_BYTES)
+        gd_faults_add(faults, pointer, name.ptr, "has more than %d bytes", (int)GD_MAX_LABEL_BYTES);
+    gd_buf_free(&name);
+}
+
+static size_t check_each_label(struct gd_span json, const char *pointer, struct gd_faults *faults)
+{
+    struct gd_json_cursor c;
+    gd_json_cursor_init(&c, json, GD_MAX_JSON_DEPTH);
+    (void)gd_json_peek(&c);
+    gd_json_open(&c);
+    bool first = true;
+    struct gd_span key;
+    struct gd_span value;
+    size_t n = 0;
+    while (gd_json_next_member(&c, &first, &key) && gd_json_value(&c, &value)) {
+        n++;
+        check_label(key, value, pointer, faults);
+    }
+    if (c.fault.what)
+        faults->no_memory = true; /* the text was checked before */
+    gd_json_cursor_done(&c);
+    return n;
 }
 
 bool gd_job_check_labels(struct gd_span json, const char *pointer, struct gd_faults *faults)
@@ -77,26 +103,13 @@ bool gd_job_check_labels(struct gd_span json, const char *pointer, struct gd_fau
     gd_buf_puts(&where, pointer);
     gd_buf_puts(&where, "/labels");
     gd_buf_putc(&where, '\0');
-    const char *place = where.err ? pointer : where.ptr;
-
-    struct gd_json_cursor c;
-    gd_json_cursor_init(&c, json, 4);
-    (void)gd_json_peek(&c);
-    gd_json_open(&c);
-    bool first = true;
-    struct gd_span key;
-    struct gd_span value;
-    size_t n = 0;
-    while (gd_json_next_member(&c, &first, &key) && gd_json_value(&c, &value)) {
-        n++;
-        check_label(key, value, place, faults);
-    }
-    gd_json_cursor_done(&c);
+    size_t n = where.err ? 0 : check_each_label(json, where.ptr, faults);
+    faults->no_memory = faults->no_memory || where.err;
+    gd_buf_free(&where);
     if (n > GD_MAX_LABELS)
         gd_faults_add(faults, pointer, "labels", "has %zu labels, the limit is %d", n,
                       (int)GD_MAX_LABELS);
-    gd_buf_free(&where);
-    return faults->n_all == before;
+    return faults->n_all == before && !faults->no_memory;
 }
 
 bool gd_job_check_seconds(struct gd_span json, const char *pointer, const char *member,
@@ -144,12 +157,13 @@ void gd_job_unknown(struct gd_span name, const char *pointer, struct gd_faults *
 {
     struct gd_buf plain = {0};
     gd_json_unquote(name, &plain);
-    const char *meant = plain.err ? NULL : gd_suggest(gd_buf_view(&plain), known);
+    const char *meant = gd_suggest(gd_buf_view(&plain), known);
     gd_buf_putc(&plain, '\0');
-    const char *member = plain.err ? "?" : plain.ptr;
-    if (meant)
-        gd_faults_add(faults, pointer, member, "unknown field; did you mean \"%s\"?", meant);
+    if (plain.err)
+        faults->no_memory = true;
+    else if (meant)
+        gd_faults_add(faults, pointer, plain.ptr, "unknown field; did you mean \"%s\"?", meant);
     else
-        gd_faults_add(faults, pointer, member, "unknown field");
+        gd_faults_add(faults, pointer, plain.ptr, "unknown field");
     gd_buf_free(&plain);
 }
