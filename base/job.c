@@ -10,10 +10,78 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct cJSON *gd_job_parse(struct gd_job_decoding *d, struct gd_span json)
+/* Decodes one item into `name` and `text`, whose memory is used again for the
+ * next, and has it looked at. */
+static void look_at(struct gd_job_decoding *d, struct gd_job_item *item, struct gd_span json,
+                    struct gd_buf *name, struct gd_buf *text, gd_job_item_fn *fn)
 {
+    gd_buf_putc(name, '\0');
+    item->name = name->ptr;
+    if (json.ptr[0] == '"')
+        gd_json_unquote(json, text);
+    item->len = text->len;
+    gd_buf_putc(text, '\0');
+    item->text = text->ptr;
+    if (name->err || text->err)
+        d->no_memory = true;
+    else if (json.ptr[0] != '"')
+        gd_faults_add(d->faults, item->place, item->name, "must be a string");
+    else
+        fn(d, item);
+    gd_buf_reset(name);
+    gd_buf_reset(text);
+}
+
+static size_t look_at_all(struct gd_job_decoding *d, struct gd_span json, const char *place,
+                          gd_job_item_fn *fn)
+{
+    struct gd_buf name = {0};
+    struct gd_buf text = {0};
+    struct gd_job_item item = {.place = place};
+    struct gd_json_cursor c;
+    struct gd_span quoted;
+    struct gd_span value;
+    bool first = true;
+    gd_json_cursor_init(&c, json, GD_MAX_JSON_DEPTH);
+    bool object = gd_json_peek(&c) == '{';
+    gd_json_open(&c);
+    for (;; item.index++) {
+        if (object ? !gd_json_next_member(&c, &first, &quoted) : !gd_json_next_element(&c, &first))
+            break;
+        if (!gd_json_value(&c, &value))
+            break;
+        if (object)
+            gd_json_unquote(quoted, &name);
+        else
+            gd_buf_u64(&name, item.index);
+        look_at(d, &item, value, &name, &text, fn);
+    }
+    if (c.fault.what)
+        d->no_memory = true; /* the text was checked before */
+    gd_json_cursor_done(&c);
+    gd_buf_free(&name);
+    gd_buf_free(&text);
+    return item.index;
+}
+
+struct cJSON *gd_job_strings(struct gd_job_decoding *d, struct gd_span json, const char *member,
+                             size_t max, gd_job_item_fn *fn)
+{
+    size_t before = d->faults->n_all;
+    struct gd_buf place = {0};
+    gd_buf_puts(&place, d->pointer);
+    gd_pointer_put(&place, member);
+    gd_buf_putc(&place, '\0');
+    size_t n = place.err ? 0 : look_at_all(d, json, place.ptr, fn);
+    d->no_memory = d->no_memory || place.err;
+    gd_buf_free(&place);
+    if (n > max)
+        gd_faults_add(d->faults, d->pointer, member, "has %zu items, the limit is %zu", n, max);
+    /* cJSON cannot read all that the grammar allows (no number of more than 63
+     * characters), but it can read strings. */
+    if (d->no_memory || d->faults->n_all > before)
+        return NULL;
     struct cJSON *tree = cJSON_ParseWithLength(json.ptr, json.len);
-    /* The text is checked, so nothing but memory can be missing. */
     if (!tree)
         d->no_memory = true;
     return tree;
@@ -62,6 +130,16 @@ static void decode_value(struct gd_job_decoding *d, struct gd_span json)
     d->job->value = json;
 }
 
+static void check_argument(struct gd_job_decoding *d, const struct gd_job_item *item)
+{
+    d->args_bytes += item->len + 1;
+    if (item->index == 0 && item->len == 0)
+        gd_faults_add(d->faults, item->place, item->name, "the program's name must not be empty");
+    if (item->len > GD_MAX_ARG_BYTES)
+        gd_faults_add(d->faults, item->place, item->name, "has %zu bytes, the limit is %d",
+                      item->len, (int)GD_MAX_ARG_BYTES);
+}
+
 static void decode_run(struct gd_job_decoding *d, struct gd_span json)
 {
     d->job->kind = GD_KIND_RUN;
@@ -70,35 +148,19 @@ static void decode_run(struct gd_job_decoding *d, struct gd_span json)
                       "must be an array of strings; a command line for a shell is \"shell\"");
         return;
     }
-    struct cJSON *argv = d->detail->run = gd_job_parse(d, json);
-    size_t n = 0;
-    size_t bytes = 0;
-    for (const struct cJSON *arg = argv ? argv->child : NULL; arg; arg = arg->next, n++) {
-        size_t len = cJSON_IsString(arg) ? strlen(arg->valuestring) : 0;
-        bytes += len + 1;
-        if (!cJSON_IsString(arg))
-            gd_faults_add(d->faults, d->pointer, "run", "item %zu must be a string", n);
-        else if (len > GD_MAX_ARG_BYTES)
-            gd_faults_add(d->faults, d->pointer, "run", "item %zu has %zu bytes, the limit is %d",
-                          n, len, (int)GD_MAX_ARG_BYTES);
-    }
-    if (argv && n == 0)
+    d->detail->run = gd_job_strings(d, json, "run", GD_MAX_ARGV, check_argument);
+    if (d->detail->run && !d->detail->run->child)
         gd_faults_add(d->faults, d->pointer, "run", "must name a program");
-    else if (argv && cJSON_IsString(argv->child) && !argv->child->valuestring[0])
-        gd_faults_add(d->faults, d->pointer, "run", "the program's name must not be empty");
-    if (n > GD_MAX_ARGV)
-        gd_faults_add(d->faults, d->pointer, "run", "has %zu items, the limit is %d", n,
-                      (int)GD_MAX_ARGV);
-    if (bytes > GD_MAX_ARGS_BYTES)
-        gd_faults_add(d->faults, d->pointer, "run", "has %zu bytes in all, the limit is %d", bytes,
-                      (int)GD_MAX_ARGS_BYTES);
 }
 
 static void decode_shell(struct gd_job_decoding *d, struct gd_span json)
 {
     d->job->kind = GD_KIND_SHELL;
-    if (gd_job_string(d, json, "shell", GD_MAX_ARG_BYTES, &d->detail->shell, NULL) &&
-        !d->detail->shell[0])
+    size_t len = 0;
+    if (!gd_job_string(d, json, "shell", GD_MAX_ARG_BYTES, &d->detail->shell, &len))
+        return;
+    d->args_bytes += len + 1;
+    if (len == 0)
         gd_faults_add(d->faults, d->pointer, "shell", "must not be empty");
 }
 
@@ -184,51 +246,27 @@ static void decode_stdin(struct gd_job_decoding *d, struct gd_span json)
                         &d->detail->input_bytes);
 }
 
-static void check_variable(struct gd_job_decoding *d, const struct cJSON *var, size_t *bytes)
+static void check_variable(struct gd_job_decoding *d, const struct gd_job_item *item)
 {
-    const char *name = var->string;
-    size_t len = strlen(name) + 1 + (cJSON_IsString(var) ? strlen(var->valuestring) : 0);
-    *bytes += len + 1;
-    struct gd_buf where = {0};
-    gd_pointer_put(&where, "env");
-    gd_pointer_put(&where, name);
-    gd_buf_putc(&where, '\0');
-    struct gd_buf full = {0};
-    gd_buf_puts(&full, d->pointer);
-    gd_buf_puts(&full, where.err ? "/env" : where.ptr);
-    gd_buf_putc(&full, '\0');
-    const char *place = full.err ? d->pointer : full.ptr;
-    if (!cJSON_IsString(var))
-        gd_faults_add(d->faults, place, NULL, "must be a string");
-    if (!*name || strchr(name, '='))
-        gd_faults_add(d->faults, place, NULL,
+    size_t len = strlen(item->name) + 1 + item->len;
+    d->args_bytes += len + 1;
+    if (!*item->name || strchr(item->name, '='))
+        gd_faults_add(d->faults, item->place, item->name,
                       "the name of a variable must not be empty or contain '='");
-    if (strncmp(name, "GATHERD_", 8) == 0)
-        gd_faults_add(d->faults, place, NULL, "names that start with GATHERD_ are set by gatherd");
+    if (strncmp(item->name, "GATHERD_", 8) == 0)
+        gd_faults_add(d->faults, item->place, item->name,
+                      "names that start with GATHERD_ are set by gatherd");
     if (len > GD_MAX_ARG_BYTES)
-        gd_faults_add(d->faults, place, NULL, "has %zu bytes, the limit is %d", len,
+        gd_faults_add(d->faults, item->place, item->name, "has %zu bytes, the limit is %d", len,
                       (int)GD_MAX_ARG_BYTES);
-    gd_buf_free(&where);
-    gd_buf_free(&full);
 }
 
 static void decode_env(struct gd_job_decoding *d, struct gd_span json)
 {
-    if (json.ptr[0] != '{') {
+    if (json.ptr[0] == '{')
+        d->detail->env = gd_job_strings(d, json, "env", GD_MAX_ENV, check_variable);
+    else
         gd_faults_add(d->faults, d->pointer, "env", "must be an object of strings");
-        return;
-    }
-    struct cJSON *env = d->detail->env = gd_job_parse(d, json);
-    size_t n = 0;
-    size_t bytes = 0;
-    for (const struct cJSON *var = env ? env->child : NULL; var; var = var->next, n++)
-        check_variable(d, var, &bytes);
-    if (n > GD_MAX_ENV)
-        gd_faults_add(d->faults, d->pointer, "env", "has %zu variables, the limit is %d", n,
-                      (int)GD_MAX_ENV);
-    if (bytes > GD_MAX_ARGS_BYTES)
-        gd_faults_add(d->faults, d->pointer, "env", "has %zu bytes in all, the limit is %d", bytes,
-                      (int)GD_MAX_ARGS_BYTES);
 }
 
 #define ON(kind)   (1U << GD_KIND_##kind)
@@ -290,9 +328,13 @@ static void decode_member(struct gd_job_decoding *d, struct gd_span name, struct
     gd_job_unknown(name, d->pointer, d->faults, field_names);
 }
 
-/* Faults that need the whole job: which kind, and what belongs to it. */
+/* Faults that need the whole job: its size, which kind, and what belongs to it. */
 static void check_members(struct gd_job_decoding *d, unsigned seen)
 {
+    if (d->args_bytes > GD_MAX_ARGS_BYTES)
+        gd_faults_add(d->faults, d->pointer, NULL,
+                      "the command and its environment have %zu bytes in all, the limit is %d",
+                      d->args_bytes, (int)GD_MAX_ARGS_BYTES);
     unsigned n_kinds = 0;
     for (unsigned i = 0; i < N_FIELDS; i++)
         n_kinds += fields[i].is_kind && (seen & 1U << i);

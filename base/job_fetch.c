@@ -3,8 +3,6 @@
 #include "base/json_scan.h"
 #include "base/limits.h"
 
-#include <cjson/cJSON.h>
-
 #include <ctype.h>
 #include <string.h>
 #include <strings.h>
@@ -81,29 +79,23 @@ static void decode_method(struct gd_job_decoding *d, struct gd_span json)
         gd_faults_add(d->faults, d->pointer, "method", "must be a method's name, such as \"POST\"");
 }
 
+static void check_header(struct gd_job_decoding *d, const struct gd_job_item *item)
+{
+    if (!is_token(item->name))
+        gd_faults_add(d->faults, item->place, item->name, "this is no valid name of a header");
+    if (strpbrk(item->text, "\r\n"))
+        gd_faults_add(d->faults, item->place, item->name, "must be one line");
+    if (strlen(item->name) + item->len > GD_MAX_FETCH_HEADER_BYTES)
+        gd_faults_add(d->faults, item->place, item->name, "has more than %d bytes",
+                      (int)GD_MAX_FETCH_HEADER_BYTES);
+}
+
 static void decode_headers(struct gd_job_decoding *d, struct gd_span json)
 {
-    if (json.ptr[0] != '{') {
+    if (json.ptr[0] == '{')
+        d->detail->headers = gd_job_strings(d, json, "headers", GD_MAX_FETCH_HEADERS, check_header);
+    else
         gd_faults_add(d->faults, d->pointer, "headers", "must be an object of strings");
-        return;
-    }
-    struct cJSON *headers = d->detail->headers = gd_job_parse(d, json);
-    size_t n = 0;
-    for (const struct cJSON *h = headers ? headers->child : NULL; h; h = h->next, n++) {
-        const char *value = cJSON_IsString(h) ? h->valuestring : NULL;
-        if (!is_token(h->string))
-            gd_faults_add(d->faults, d->pointer, "headers", "item %zu has no valid name", n);
-        else if (!value)
-            gd_faults_add(d->faults, d->pointer, "headers", "%.64s must be a string", h->string);
-        else if (strpbrk(value, "\r\n"))
-            gd_faults_add(d->faults, d->pointer, "headers", "%.64s must be one line", h->string);
-        else if (strlen(h->string) + strlen(value) > GD_MAX_FETCH_HEADER_BYTES)
-            gd_faults_add(d->faults, d->pointer, "headers", "%.64s has more than %d bytes",
-                          h->string, (int)GD_MAX_FETCH_HEADER_BYTES);
-    }
-    if (n > GD_MAX_FETCH_HEADERS)
-        gd_faults_add(d->faults, d->pointer, "headers", "has %zu headers, the limit is %d", n,
-                      (int)GD_MAX_FETCH_HEADERS);
 }
 
 static void decode_body(struct gd_job_decoding *d, struct gd_span json)
@@ -193,6 +185,8 @@ static void decode_object(struct gd_job_decoding *d, struct gd_span json)
     struct gd_span value;
     while (gd_json_next_member(&c, &first, &name) && gd_json_value(&c, &value))
         decode_member(d, name, value);
+    if (c.fault.what)
+        d->no_memory = true; /* the text was checked before */
     gd_json_cursor_done(&c);
     const struct gd_job_detail *f = d->detail;
     if (!f->url && !d->no_memory)
@@ -213,11 +207,13 @@ void gd_job_decode_fetch(struct gd_job_decoding *d, struct gd_span json)
     gd_pointer_put(&where, "fetch");
     gd_buf_putc(&where, '\0');
     struct gd_job_decoding inner = *d;
-    inner.pointer = where.err ? d->pointer : where.ptr;
-    if (json.ptr[0] == '"')
+    inner.pointer = where.ptr;
+    if (where.err)
+        inner.no_memory = true;
+    else if (json.ptr[0] == '"')
         decode_url(&inner, json);
     else
         decode_object(&inner, json);
-    d->no_memory = d->no_memory || inner.no_memory;
+    d->no_memory = inner.no_memory;
     gd_buf_free(&where);
 }

@@ -10,11 +10,25 @@ struct gd_job_decoding {
     struct gd_job_detail *detail; /* always there; thrown away if nobody wants it */
     struct gd_faults *faults;
     const char *pointer;
+    size_t args_bytes; /* of all arguments and variables, as execve(2) counts them */
     bool no_memory;
 };
 
-/* Parses a checked value with cJSON; NULL: out of memory, which is noted. */
-struct cJSON *gd_job_parse(struct gd_job_decoding *d, struct gd_span json);
+/* A string in the value of a field. */
+struct gd_job_item {
+    const char *place; /* of the field: "/jobs/3/env" */
+    const char *name;  /* in an object; its index in an array */
+    size_t index;
+    const char *text;
+    size_t len;
+};
+
+typedef void gd_job_item_fn(struct gd_job_decoding *d, const struct gd_job_item *item);
+
+/* Decodes an array or an object of at most `max` strings and calls `fn` for each.
+ * NULL: a fault was added, by `fn` too, or no memory, which is noted. */
+struct cJSON *gd_job_strings(struct gd_job_decoding *d, struct gd_span json, const char *member,
+                             size_t max, gd_job_item_fn *fn);
 
 /* Copies a string value, NUL-terminated. False: not a string, or longer than
  * `max` (a fault is added), or no memory. */
