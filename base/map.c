@@ -55,6 +55,14 @@ static int resize(struct gd_map *m, size_t n_slots)
     return 0;
 }
 
+int gd_map_reserve(struct gd_map *m, size_t n)
+{
+    size_t n_slots = m->n_slots ? m->n_slots : FIRST_SLOTS;
+    while (n * 2 >= n_slots)
+        n_slots *= 2;
+    return n_slots > m->n_slots ? resize(m, n_slots) : 0;
+}
+
 int gd_map_put(struct gd_map *m, uint64_t key, void *value)
 {
     if (m->n * 2 >= m->n_slots) {

@@ -29,6 +29,10 @@ void *gd_map_get(const struct gd_map *m, uint64_t key);
  * Errors: -ENOMEM (nothing changed). */
 GD_MUST_CHECK int gd_map_put(struct gd_map *m, uint64_t key, void *value);
 
+/* Makes room for `n` entries in all, so that putting them cannot fail (until some
+ * are deleted). Errors: -ENOMEM. */
+GD_MUST_CHECK int gd_map_reserve(struct gd_map *m, size_t n);
+
 /* Removes `key` and returns its pointer; NULL if there was none. */
 void *gd_map_del(struct gd_map *m, uint64_t key);
 
