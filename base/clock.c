@@ -145,7 +145,7 @@ static bool time_part(struct gd_span *s, int64_t *ret_ms)
             scale /= 10;
         } while (number(s, 1, &digit));
     }
-    *ret_ms = ((int64_t)h * 3600 + m * 60 + sec) * 1000 + ms;
+    *ret_ms = ((int64_t)h * 3600 + (int64_t)m * 60 + sec) * 1000 + ms;
     return true;
 }
 

@@ -23,7 +23,7 @@ static struct gd_span authority(const char *url)
 {
     const char *from = strstr(url, "://");
     if (!from)
-        return (struct gd_span){0};
+        return GD_SPAN("");
     from += 3;
     size_t n = strcspn(from, "/?#");
     for (size_t i = n; i > 0; i--)

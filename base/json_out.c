@@ -136,10 +136,8 @@ static void put_fraction(struct gd_buf *b, int64_t n, unsigned scale)
     if (rest == 0)
         return;
     gd_buf_putc(b, '.');
-    for (scale /= 10; rest > 0; scale /= 10) {
-        gd_buf_putc(b, (char)('0' + rest / scale));
-        rest %= scale;
-    }
+    for (; rest > 0; rest = rest * 10 % scale)
+        gd_buf_putc(b, (char)('0' + rest * 10 / scale));
 }
 
 void gd_json_ms(struct gd_buf *b, int64_t ms)

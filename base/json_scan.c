@@ -395,7 +395,7 @@ static bool name_and_colon(struct gd_json_cursor *c, struct gd_span *ret_name)
 
 static bool member_name(struct gd_json_cursor *c, unsigned depth)
 {
-    struct gd_span name;
+    struct gd_span name = {0};
     return name_and_colon(c, &name) && push_key(c, c->keys->levels[depth].base, name);
 }
 
