@@ -45,8 +45,11 @@ struct gd_core {
     size_t ahead;          /* commands leased beyond the slots */
     size_t n_ended;        /* commands; to see how many end while a lease is written */
     size_t n_submitting;   /* SUBMITs under way */
-    size_t n_changes;      /* grows with every visible change of a task or batch */
-    bool closing;          /* nothing starts any more */
+    size_t n_settled;
+    struct gd_op_mark mark;
+    bool marking;     /* `mark` is under way */
+    size_t n_changes; /* grows with every visible change of a task or batch */
+    bool closing;     /* nothing starts any more */
     /* A task or batch has changed for the world. NULL: nobody asks. */
     void (*changed)(void *arg, uint64_t task, uint64_t batch);
     void *changed_arg;

@@ -11,6 +11,14 @@ struct gd_feed {
     uint64_t end;
 };
 
+/* A sleep from this length on keeps its start over a restart: it gets a lease. */
+#define GD_LONG_SLEEP_MS 1000
+
+static inline bool gd_core_is_long(const struct gd_task *t)
+{
+    return t->sleep_ms >= GD_LONG_SLEEP_MS;
+}
+
 /* Moves a task to another phase; the one place where that happens. */
 void gd_task_go(struct gd_task *t, enum gd_task_phase phase);
 

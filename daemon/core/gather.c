@@ -109,9 +109,9 @@ void gd_gather_add_ended(struct gd_gather *g, size_t i, enum gd_state state)
 
 void gd_gather_begin(struct gd_gather *g)
 {
-    if (g->decided)
-        return;
-    if (g->rule == GD_GATHER_FIRST && g->culprit != GD_NO_CHILD) {
+    if (g->decided) {
+        /* before a restart; what may be missing is that all have ended since */
+    } else if (g->rule == GD_GATHER_FIRST && g->culprit != GD_NO_CHILD) {
         decide(g, GD_FAILED, GD_CAUSE_CHILD);
     } else if (g->rule == GD_GATHER_GROUP && g->counts[GD_FAILED] > 0 && g->n_left > 0) {
         g->aborting = true;

@@ -21,8 +21,6 @@
 #define AHEAD_MAX 256
 /* No memory: again after this long. */
 #define AGAIN_MS 50
-/* A sleep from this length on keeps its start over a restart. */
-#define LONG_SLEEP_MS 1000
 
 struct lease_write {
     struct gd_op_lease op;
@@ -190,7 +188,7 @@ static void begin_sleep(struct gd_core *c, struct gd_task *t, struct lease_write
     gd_task_go(t, GD_TASK_RUNNING);
     note_started(c, t, c->config.wall_ms());
     /* Nobody waits for this lease: it only keeps the start over a restart. */
-    if (w && t->sleep_ms >= LONG_SLEEP_MS)
+    if (w && gd_core_is_long(t))
         w->leases[w->op.n++] = (struct gd_lease){
             .task = gd_task_id(t), .attempt = t->attempt, .started_ms = t->started_ms};
     int rc = ex->ops->start(ex, t);

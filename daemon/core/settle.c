@@ -6,6 +6,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* Ends between two marks. */
+#define MARK_EVERY 4096
+
 struct settle_write {
     struct gd_op_settle op;
     struct gd_core *core;
@@ -44,6 +47,32 @@ static void note_failure(struct gd_batch *b, uint64_t id)
     b->failed[b->n_failed++] = id;
 }
 
+static void mark_is_on_disk(struct gd_op *op)
+{
+    struct gd_core *c = GD_OWNER(op, struct gd_core, mark.op);
+    c->marking = false;
+}
+
+/* Every now and then: from where on a restart has to look. */
+static void mark_some(struct gd_core *c)
+{
+    if (++c->n_settled % MARK_EVERY != 0 || c->marking)
+        return;
+    const struct gd_task *first = gd_task_from(&c->tasks, 0);
+    uint64_t low_batch = c->next_batch;
+    size_t pos = 0;
+    for (const struct gd_batch *b; (b = gd_map_next(&c->batches, &pos));)
+        low_batch = b->id < low_batch ? b->id : low_batch;
+    /* What is being submitted or staged has ids, but is not in the tables yet. */
+    if (c->n_submitting > 0 || !gd_list_empty(&c->staged))
+        return;
+    c->marking = true;
+    c->mark = (struct gd_op_mark){.op = {.kind = GD_OP_MARK, .done = mark_is_on_disk},
+                                  .low_task = first ? gd_task_id(first) : c->next_task,
+                                  .low_batch = low_batch};
+    c->store->ops->write(c->store, &c->mark.op);
+}
+
 static void is_on_disk(struct gd_op *op)
 {
     struct settle_write *w = GD_OWNER(op, struct settle_write, op.op);
@@ -65,14 +94,17 @@ static void is_on_disk(struct gd_op *op)
     gd_outcome_done(w->op.outcome);
     free(w->op.outcome);
     free(w);
+    mark_some(c);
 }
 
 /* From here on its end is certain; it frees its slots at once. */
-static void begin_settling(struct gd_core *c, struct gd_task *t)
+static void begin_settling(struct gd_core *c, struct gd_task *t, struct settle_write *w)
 {
     if (t->phase == GD_TASK_QUEUED)
         gd_core_leave_line(c, t);
     gd_schedule_release(&c->schedule, t, gd_core_lanes(t));
+    w->op.leased = t->phase != GD_TASK_QUEUED && (t->kind != GD_KIND_SLEEP || gd_core_is_long(t));
+    w->op.cancelled = t->extra != NULL;
     gd_timer_stop(c->loop, &t->timer);
     gd_task_go(t, GD_TASK_SETTLING);
     c->n_ended += gd_class_of((enum gd_kind)t->kind) == GD_CLASS_COMMAND;
@@ -105,7 +137,7 @@ int gd_core_ended(struct gd_core *c, struct gd_task *t, struct gd_outcome *own)
     if (!own->started_ms)
         own->started_ms = t->started_ms;
     w->op.outcome = own;
-    begin_settling(c, t);
+    begin_settling(c, t, w);
     c->store->ops->write(c->store, &w->op.op);
     return 0;
 }
@@ -119,7 +151,7 @@ int gd_core_succeeded(struct gd_core *c, struct gd_task *t, enum gd_result_kind 
     w->op.plain.result = result;
     w->op.plain.started_ms = t->started_ms;
     w->op.plain.finished_ms = c->config.wall_ms();
-    begin_settling(c, t);
+    begin_settling(c, t, w);
     c->store->ops->write(c->store, &w->op.op);
     return 0;
 }

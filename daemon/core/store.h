@@ -12,6 +12,7 @@
  *   PATCH          name, labels, priority, timeout
  *   STAGE          jobs of a streamed batch that is not complete yet
  *   UNSTAGE        takes them back
+ *   MARK           where a restart need not look any more
  *
  * `done` gets 0 or, for SUBMIT, CANCEL, PATCH and STAGE, an error: GD_E_STORE_FULL
  * (nothing was written), GD_E_STORE, -ENOMEM. The others are tried until they
@@ -41,6 +42,7 @@ enum gd_op_kind {
     GD_OP_PATCH,
     GD_OP_STAGE,
     GD_OP_UNSTAGE,
+    GD_OP_MARK,
 };
 
 struct gd_op {
@@ -102,8 +104,16 @@ struct gd_op_stage {
 
 struct gd_op_unstage {
     struct gd_op op;
+    uint64_t batch;
     const struct gd_extent *extents;
     size_t n;
+};
+
+/* All tasks and batches below are done (and settled). Only a hint for a fast start. */
+struct gd_op_mark {
+    struct gd_op op;
+    uint64_t low_task;
+    uint64_t low_batch;
 };
 
 struct gd_lease {
@@ -159,6 +169,8 @@ void gd_outcome_done(struct gd_outcome *o);
 struct gd_op_settle {
     struct gd_op op;
     uint64_t task;
+    bool leased;                /* there is a lease to be removed */
+    bool cancelled;             /* there may be a cancel to be removed */
     struct gd_outcome *outcome; /* borrowed; NULL: `plain` says it all */
     struct {
         enum gd_state state;
@@ -203,9 +215,92 @@ struct gd_op_patch {
     int64_t timeout_ms;
 };
 
+/* A task as it is on disk. All spans are borrowed for the time of the call. */
+struct gd_task_record {
+    uint64_t id;
+    uint64_t batch; /* 0: none */
+    uint32_t index;
+    enum gd_kind kind;
+    int64_t created_ms;
+    struct gd_span name;   /* plain; ptr NULL: none */
+    struct gd_span labels; /* JSON; ptr NULL: none */
+    struct gd_span value;  /* JSON; ptr NULL: none */
+    bool has_outcome;      /* else nothing below is set */
+    enum gd_state state;
+    enum gd_result_kind result;
+    uint32_t attempt;
+    unsigned n_cancels;
+    int64_t started_ms;
+    int64_t finished_ms;
+    int exit_code;
+    struct gd_span detail;    /* JSON members; ptr NULL: none */
+    struct gd_span exception; /* JSON; ptr NULL: none */
+    struct gd_record_output {
+        struct gd_span bytes; /* ptr NULL: none, in a file, or not asked for */
+        uint64_t total;
+        uint64_t kept;
+        bool in_file;
+    } out, err;
+};
+
+/* A batch as it is on disk. */
+struct gd_batch_record {
+    uint64_t id;
+    uint64_t n;
+    int64_t created_ms;
+    bool return_exceptions;
+    bool cancel_on_failure;
+    uint32_t concurrency;
+    int64_t timeout_ms; /* GD_NO_TIMEOUT: none */
+    struct gd_span name;
+    struct gd_span labels;
+    bool is_done; /* else nothing below is set, but the counts if settled_ms */
+    enum gd_state state;
+    uint64_t culprit;
+    struct gd_span exception;
+    int64_t started_ms;
+    int64_t finished_ms;
+    int64_t settled_ms; /* 0: not settled */
+    uint64_t counts[GD_N_STATES];
+};
+
+/* False ends the reading. */
+typedef bool gd_task_record_fn(const struct gd_task_record *r, void *arg);
+typedef bool gd_batch_record_fn(const struct gd_batch_record *r, void *arg);
+
+/* Which tasks or batches, in the order of their ids. */
+struct gd_query {
+    uint64_t after; /* the last id of the page before; 0: from the start */
+    bool ascending;
+    const uint64_t *batch;   /* NULL: any; tasks of this batch */
+    const char *name;        /* NULL: any */
+    const char *label_key;   /* NULL: any */
+    const char *label_value; /* with label_key */
+    int final_state;         /* -1: any; else only those that ended so */
+};
+
 struct gd_store;
 
 struct gd_store_ops {
+    /* The task, with its outputs if `outputs`. Errors: GD_E_NO_TASK, GD_E_STORE. */
+    int (*read_task)(struct gd_store *s, uint64_t id, bool outputs, gd_task_record_fn *fn,
+                     void *arg);
+    /* The batch. Errors: GD_E_NO_BATCH, GD_E_STORE. */
+    int (*read_batch)(struct gd_store *s, uint64_t id, gd_batch_record_fn *fn, void *arg);
+    /* Tasks and batches, one after the other until fn says false. Errors: GD_E_STORE. */
+    int (*list_tasks)(struct gd_store *s, const struct gd_query *q, gd_task_record_fn *fn,
+                      void *arg);
+    int (*list_batches)(struct gd_store *s, const struct gd_query *q, gd_batch_record_fn *fn,
+                        void *arg);
+    /* The children of a batch from index `from` on, with outputs. r->index is the place
+     * in this batch. Errors: GD_E_STORE. */
+    int (*read_children)(struct gd_store *s, uint64_t batch, uint64_t from, gd_task_record_fn *fn,
+                         void *arg);
+    /* Appends the batch's extents (struct gd_extent). Errors: GD_E_STORE, -ENOMEM. */
+    int (*read_extents)(struct gd_store *s, uint64_t batch, struct gd_buf *to);
+    /* What a key was used for: 0 and the ids; GD_E_NO_TASK: it is new; GD_E_KEY_REUSED:
+     * for something else. */
+    int (*read_key)(struct gd_store *s, struct gd_idempotency *key);
     /* Queues a write. Never blocks; `done` never runs from inside. */
     void (*write)(struct gd_store *s, struct gd_op *op);
     /* Appends the text of a task's job. Errors: GD_E_NO_TASK, GD_E_STORE, -ENOMEM. */
