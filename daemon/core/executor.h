@@ -20,15 +20,17 @@ struct gd_executor_ops {
     /* Begins an attempt, whose lease is on disk. 0: an end will be reported. Errors
      * (-ENOMEM, GD_E_STORE …): it cannot begin, and nothing will be reported. */
     int (*start)(struct gd_executor *ex, struct gd_task *t);
-    /* Ends a task that was begun; an end is reported as ever. */
+    /* Ends a task that a worker has; an end is reported as ever. NULL: not a worker. */
     void (*cancel)(struct gd_executor *ex, struct gd_task *t, int64_t grace_ms);
+    /* It ends by other means; what is held of it goes. NULL: nothing ever is. */
+    void (*drop)(struct gd_executor *ex, struct gd_task *t);
     /* t->timeout_ms was changed. */
     void (*retime)(struct gd_executor *ex, struct gd_task *t);
     /* Sends a signal; NULL: there is no such thing here. */
     void (*signal)(struct gd_executor *ex, struct gd_task *t, int signo);
     /* Asks for the output in files; gd_core_spilled() follows. NULL: no output. */
     void (*spill)(struct gd_executor *ex, struct gd_task *t);
-    /* The outcome of this attempt is on disk. */
+    /* The outcome of this attempt is on disk. NULL: not a worker. */
     void (*forget)(struct gd_executor *ex, uint64_t task, uint32_t attempt);
 };
 

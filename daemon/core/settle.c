@@ -105,7 +105,8 @@ static void begin_settling(struct gd_core *c, struct gd_task *t, struct settle_w
     gd_schedule_release(&c->schedule, t, gd_core_lanes(t));
     w->op.leased = t->phase != GD_TASK_QUEUED && (t->kind != GD_KIND_SLEEP || gd_core_is_long(t));
     w->op.cancelled = t->extra != NULL;
-    gd_timer_stop(c->loop, &t->timer);
+    if (t->due.pos)
+        c->executors[t->kind]->ops->drop(c->executors[t->kind], t);
     gd_task_go(t, GD_TASK_SETTLING);
     c->n_ended += gd_class_of((enum gd_kind)t->kind) == GD_CLASS_COMMAND;
     gd_core_pump(c);

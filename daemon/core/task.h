@@ -18,11 +18,11 @@
 #define GD_DAEMON_CORE_TASK_H
 
 #include "base/attr.h"
+#include "base/heap.h"
 #include "base/job.h"
 #include "base/list.h"
 #include "base/state.h"
 #include "daemon/core/future.h"
-#include "daemon/loop/loop.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -65,7 +65,7 @@ struct gd_task {
     struct gd_node queue;        /* in its lane or in a limit's line */
     struct gd_lane *lane;        /* while QUEUED */
     struct gd_batch *batch;      /* NULL: none */
-    struct gd_timer timer;       /* a sleep's end */
+    struct gd_heap_node due;     /* a sleep's end: the executor's heap */
     struct gd_task_extra *extra; /* NULL: nothing special */
     int64_t sleep_ms;            /* GD_KIND_SLEEP */
     int64_t timeout_ms;          /* GD_NO_TIMEOUT: none */

@@ -72,6 +72,7 @@ enum gd_msg_type {
     X(TIMEOUT_MS, 22) /* absent: none. Also RETIME */                               \
     X(GRACE_MS, 23)   /* also CANCEL */                                             \
     X(BATCH, 24)                                                                    \
+    X(NOTE, 25) /* comes back in EXITED as it is */                                 \
     /* START of a command */                                                        \
     X(ARGV, 30) /* strings, each with its NUL */                                    \
     X(ENV, 31)  /* NAME=value, each with its NUL; added to the clean environment */ \

@@ -275,7 +275,7 @@ static void op_cancel(struct gd_unit *u, int64_t grace_ms)
 {
     struct gd_command *c = command(u);
     if (c->tree.pid)
-        gd_command_kill(c, grace_ms);
+        gd_command_kill(c, grace_ms < 0 ? c->grace_ms : grace_ms);
     else
         end(c); /* it was still waiting for a process to be had */
 }

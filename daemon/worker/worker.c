@@ -184,6 +184,8 @@ void gd_unit_exited(struct gd_unit *u, struct gd_msg *ret_msg)
         gd_msg_u64(ret_msg, GD_FIELD_WALL_US, (uint64_t)(gd_mono_us() - u->started_us));
     }
     gd_msg_u64(ret_msg, GD_FIELD_ENDED_AT, (uint64_t)gd_wall_ms());
+    if (u->note)
+        gd_msg_u64(ret_msg, GD_FIELD_NOTE, u->note);
     if (u->cancelled)
         gd_msg_u64(ret_msg, GD_FIELD_CANCELLED, 1);
 }
@@ -261,6 +263,7 @@ static void on_start(struct gd_worker *w, const struct gd_msg_view *v)
     u->attempt = v->attempt;
     u->phase = GD_PHASE_WAITING;
     u->worker = w;
+    u->note = gd_msg_num(v, GD_FIELD_NOTE, 0);
     u->priority = (int64_t)gd_msg_num(v, GD_FIELD_PRIORITY, GD_MSG_PRIORITY_BIAS);
     int rc = w->ops->take(u, v);
     if (rc == 0)
@@ -279,7 +282,7 @@ static void on_cancel(struct gd_worker *w, struct gd_unit *u, const struct gd_ms
     if (u->phase == GD_PHASE_WAITING)
         end_early(u, 0, NULL);
     else
-        w->ops->cancel(u, (int64_t)gd_msg_num(v, GD_FIELD_GRACE_MS, 0));
+        w->ops->cancel(u, (int64_t)gd_msg_num(v, GD_FIELD_GRACE_MS, (uint64_t)-1));
 }
 
 static void on_limits(struct gd_worker *w, const struct gd_msg_view *v)
@@ -415,6 +418,20 @@ static void read_boot_id(struct gd_worker *w)
     w->boot_id[strcspn(w->boot_id, "\n")] = '\0';
 }
 
+/* Tells whoever started us that we listen. */
+static void tell_ready(void)
+{
+    const char *text = getenv("GATHERD_READY_FD");
+    char *end = NULL;
+    long fd = text ? strtol(text, &end, 10) : -1;
+    if (fd < 3 || *end)
+        return;
+    ssize_t ignored = write((int)fd, "ready\n", 6);
+    (void)ignored;
+    close((int)fd);
+    (void)unsetenv("GATHERD_READY_FD");
+}
+
 int gd_worker_open(struct gd_loop *l, const char *state_dir, const struct gd_worker_ops *ops,
                    void *arg, struct gd_worker **ret, struct gd_err *err)
 {
@@ -441,6 +458,7 @@ int gd_worker_open(struct gd_loop *l, const char *state_dir, const struct gd_wor
         free(w);
         return rc;
     }
+    tell_ready();
     *ret = w;
     return 0;
 }

@@ -28,8 +28,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct gd_worker;
+struct gd_err;
 struct gd_group;
+struct gd_worker;
 
 /* One attempt of one task. Embedded at the start of the worker's own struct. */
 struct gd_unit {
@@ -44,6 +45,7 @@ struct gd_unit {
     int64_t started_us;    /* monotonic */
     int64_t pid;           /* GD_PHASE_RUNNING of a command; else 0 */
     int64_t priority;
+    uint64_t note; /* gatherd's; goes back with the end */
     bool cancelled;
 };
 
@@ -57,8 +59,8 @@ struct gd_worker_ops {
     int (*take)(struct gd_unit *u, const struct gd_msg_view *start);
     /* Begins. gd_unit_end() follows, now or later, whatever happens. */
     void (*start)(struct gd_unit *u);
-    /* Ends a running unit early: politely, after `grace_ms` by force. May come
-     * again; the shorter time wins. */
+    /* Ends a running unit early: politely, after `grace_ms` (-1: what its START said)
+     * by force. May come again; the shorter time wins. */
     void (*cancel)(struct gd_unit *u, int64_t grace_ms);
     /* Moves the run-time limit of a unit, waiting or running; counted from its
      * start. -1: none. */
@@ -72,8 +74,8 @@ struct gd_worker_ops {
 };
 
 /* Opens lock and socket in `state_dir` and serves. `ops` and `arg` are borrowed.
- * Errors go to `err` with words: GD_E_LOCKED, -errno. */
-struct gd_err;
+ * Errors go to `err` with words: GD_E_LOCKED, -errno. If
+ * $GATHERD_READY_FD names a descriptor, it gets a line when clients may come. */
 GD_MUST_CHECK int gd_worker_open(struct gd_loop *l, const char *state_dir,
                                  const struct gd_worker_ops *ops, void *arg, struct gd_worker **ret,
                                  struct gd_err *err);
