@@ -258,6 +258,8 @@ static const struct json_text json_bad[] = {
     BAD(1, "\"\\ud800\\udbff\""),
     BAD(1, "\"\\ud800\\ue000\""),
     BAD(1, "\"\\udc00\\ud800\""),
+    BAD(1, "\"\\udc00\\udc00\""),
+    BAD(1, "\"\\udfff\\udc00\""),
     BAD(1, "\"\\ud83d\\u\""),
     BAD(1, "\"\\ud83d\\ude0\""),
     BAD(1, "\"\\ud83d\\\""),

@@ -37,13 +37,15 @@ static void assert_agrees(void)
 {
     size_t n = 0;
     for (unsigned i = 0; i < N_KEYS; i++) {
-        ck_assert_ptr_eq(gd_map_get(&map, keys[i]), model[i]);
+        if (gd_map_get(&map, keys[i]) != model[i]) /* an assertion each takes too long */
+            ck_abort_msg("key %u has another value", i);
         n += model[i] != NULL;
     }
     ck_assert_uint_eq(map.n, n);
     size_t pos = 0;
     for (char *value; (value = gd_map_next(&map, &pos)); n--)
-        ck_assert_ptr_eq(value, model[(size_t)(value - cells[0]) / 2]);
+        if (value != model[(size_t)(value - cells[0]) / 2])
+            ck_abort_msg("the walk meets what is not there");
     ck_assert_uint_eq(n, 0);
 }
 
@@ -53,10 +55,12 @@ static void step(uint64_t *seed, unsigned n_keys, unsigned puts)
     unsigned i = rng_below(seed, n_keys);
     if (rng_below(seed, 100) < puts) {
         char *value = &cells[i][rng_below(seed, 2)];
-        ck_assert_int_eq(gd_map_put(&map, keys[i], value), 0);
+        if (gd_map_put(&map, keys[i], value) != 0)
+            ck_abort_msg("put");
         model[i] = value;
     } else {
-        ck_assert_ptr_eq(gd_map_del(&map, keys[i]), model[i]);
+        if (gd_map_del(&map, keys[i]) != model[i])
+            ck_abort_msg("del");
         model[i] = NULL;
     }
 }
@@ -133,6 +137,38 @@ START_TEST(put_without_memory_changes_nothing)
     assert_agrees();
 }
 
+START_TEST(after_reserving_nothing_can_fail)
+{
+    for (size_t n = 1; n <= N_KEYS; n = n * 2 + 7) {
+        ck_assert_int_eq(gd_map_reserve(&map, n), 0);
+        failalloc_arm(1);
+        for (size_t i = 0; i < n; i++)
+            if (gd_map_put(&map, keys[i], cells[i]) != 0)
+                ck_abort_msg("put %zu of %zu", i, n);
+        ck_assert(!failalloc_disarm());
+        ck_assert_uint_eq(map.n, n);
+        gd_map_free(&map);
+    }
+}
+
+START_TEST(reserving_keeps_what_is_there)
+{
+    for (unsigned i = 0; i < 100; i++) {
+        ck_assert_int_eq(gd_map_put(&map, keys[i], cells[i]), 0);
+        model[i] = cells[i];
+    }
+    size_t n_slots = map.n_slots;
+    ck_assert_int_eq(gd_map_reserve(&map, 10), 0);
+    ck_assert_uint_eq(map.n_slots, n_slots);
+    failalloc_arm(1);
+    int rc = gd_map_reserve(&map, 1000);
+    ck_assert(failalloc_disarm());
+    ck_assert_int_eq(rc, -ENOMEM);
+    assert_agrees();
+    ck_assert_int_eq(gd_map_reserve(&map, 1000), 0);
+    assert_agrees();
+}
+
 START_TEST(del_needs_no_memory)
 {
     for (unsigned i = 0; i < N_KEYS; i++)
@@ -159,6 +195,8 @@ int main(void)
     tcase_add_test(tc, small_crowded_tables_agree_after_every_step);
     tcase_add_test(tc, a_map_that_emptied_gives_its_memory_back);
     tcase_add_test(tc, put_without_memory_changes_nothing);
+    tcase_add_test(tc, after_reserving_nothing_can_fail);
+    tcase_add_test(tc, reserving_keeps_what_is_there);
     tcase_add_test(tc, del_needs_no_memory);
     return suite_main("base_map", tc);
 }

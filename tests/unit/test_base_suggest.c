@@ -16,6 +16,7 @@ START_TEST(near_misses_are_understood)
     ck_assert_str_eq(gd_suggest(GD_SPAN("prority"), words), "priority");
     ck_assert_str_eq(gd_suggest(GD_SPAN("nmae"), words), "name");
     ck_assert_str_eq(gd_suggest(GD_SPAN("t0"), words), "to");
+    ck_assert_str_eq(gd_suggest(GD_SPAN("tn"), words), "to"); /* the first of equals */
 }
 
 START_TEST(the_word_itself_is_the_nearest)
