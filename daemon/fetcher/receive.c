@@ -22,11 +22,12 @@ static void tell_late(struct gd_timer *timer)
     tell_now(GD_OWNER(timer, struct gd_transfer, tell));
 }
 
-/* At once, or when it is time again, so that the last bytes before a pause are told. */
+/* At once, or when it is time again, so that the last bytes before a pause are told.
+ * The last byte of a body in memory is its end, which tells more. */
 static void note_progress(struct gd_transfer *t)
 {
     int64_t due_ms = t->told_ms + GD_PROGRESS_MS;
-    if (gd_timer_is_set(&t->tell))
+    if (gd_timer_is_set(&t->tell) || (!t->part && (int64_t)t->bytes == t->total))
         return;
     if (t->told_ms == 0 || gd_mono_ms() >= due_ms ||
         gd_timer_at(gd_worker_loop(t->unit.worker), &t->tell, due_ms) < 0)

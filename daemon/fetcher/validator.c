@@ -58,7 +58,7 @@ void gd_validator_read(struct gd_validator *v, int dir_fd, const char *name)
     const char *from = text + n_head;
     size_t len = strcspn(from, "\n");
     /* Without its end it is a file that somebody was just writing. */
-    if (from[len] == '\n' && len <= GD_VALIDATOR_MAX) {
+    if (len <= GD_VALIDATOR_MAX && from[len] == '\n') {
         memcpy(v->text, from, len);
         v->text[len] = '\0';
     }
