@@ -5,7 +5,7 @@
 
 void cli_rate_look(struct cli_rate *r, int64_t amount, int64_t now_ms)
 {
-    if (!r->looked || amount < r->first)
+    if (!r->looked || amount < r->last)
         *r = (struct cli_rate){.looked = true, .first_ms = now_ms, .first = amount};
     r->last_ms = now_ms;
     r->last = amount;
@@ -67,7 +67,7 @@ static void put_transfer(struct gd_buf *to, const struct gather_task *t, const s
     }
     if (cli_rate_per_s(r) > 0) {
         gd_buf_puts(to, "  ");
-        cli_put_bytes(to, (int64_t)cli_rate_per_s(r));
+        cli_put_bytes(to, cli_rate_per_s(r) < 1e18 ? (int64_t)cli_rate_per_s(r) : INT64_MAX);
         gd_buf_puts(to, "/s");
         put_eta(to, r, t->progress_total);
     }

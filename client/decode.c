@@ -28,7 +28,8 @@ static const struct gather_field exception_fields[] = {
     {.name = "stderr", .as = GATHER_AS_TEXT, .at = AT_X(stderr_tail)},
     {.name = "msg", .as = GATHER_AS_TEXT, .at = AT_X(msg)},
 };
-static const struct gather_shape exception_shape = SHAPE("exception", exception_fields, AT_X(json));
+static const struct gather_shape exception_shape =
+    SHAPE("an exception", exception_fields, AT_X(json));
 
 #define AT_T(member) offsetof(struct gather_task, member)
 static const struct gather_field progress_fields[] = {
@@ -59,7 +60,7 @@ static const struct gather_field task_fields[] = {
     {.name = "finished_at", .as = GATHER_AS_TIME, .at = AT_T(finished_at)},
     {.name = "labels", .as = GATHER_AS_JSON, .at = AT_T(labels)},
 };
-static const struct gather_shape task_shape = SHAPE("task", task_fields, AT_T(json));
+static const struct gather_shape task_shape = SHAPE("a task", task_fields, AT_T(json));
 
 /* Room for one more item of `size` bytes; grows in powers of two. */
 static bool grow(void **items, size_t n, size_t size)
@@ -136,7 +137,7 @@ static const struct gather_field batch_fields[] = {
     {.name = "labels", .as = GATHER_AS_JSON, .at = AT_B(labels)},
     {.name = "tasks", .as = GATHER_AS_OTHER, .at = AT_B(tasks), .read = read_ids},
 };
-static const struct gather_shape batch_shape = SHAPE("batch", batch_fields, AT_B(json));
+static const struct gather_shape batch_shape = SHAPE("a batch", batch_fields, AT_B(json));
 
 #define AT_R(member) offsetof(struct gather_result, member)
 static const struct gather_field result_fields[] = {
@@ -145,7 +146,7 @@ static const struct gather_field result_fields[] = {
     {.name = "result", .as = GATHER_AS_VALUE, .at = AT_R(result)},
     {.name = "exception", .as = GATHER_AS_OBJECT, .at = AT_R(exception), .shape = &exception_shape},
 };
-static const struct gather_shape result_shape = SHAPE("result", result_fields, AT_R(json));
+static const struct gather_shape result_shape = SHAPE("a result", result_fields, AT_R(json));
 
 void gather_task_clear(struct gather_task *task)
 {
@@ -262,7 +263,7 @@ static enum gather_code decode_one(struct gd_span text, const struct gather_fiel
                                    struct gather_error *err)
 {
     const struct gather_shape shape = {
-        .noun = "reply", .fields = field, .n_fields = 1, .text_at = GATHER_NO_TEXT};
+        .noun = "a reply", .fields = field, .n_fields = 1, .text_at = GATHER_NO_TEXT};
     return gather_shape_read(&shape, text, to, err);
 }
 
@@ -296,7 +297,7 @@ enum gather_code gather_decode_any(struct gd_span text, char **ret, struct gathe
     enum gather_code code = GATHER_OK;
     char *copy = NULL;
     if (!gd_json_value(&c, &value) || !gd_json_end(&c))
-        code = gather_shape_fault(&c, "value", err);
+        code = gather_shape_fault(&c, "a value", err);
     else if (!gather_copy(value, &copy))
         code = gather_fail_memory(err);
     else
@@ -359,7 +360,7 @@ static enum gather_code read_page(struct gd_json_cursor *c, const char *member, 
             return code;
     }
     if (c->fault.what || !gd_json_end(c))
-        return gather_shape_fault(c, "list", page->err);
+        return gather_shape_fault(c, "a list", page->err);
     if (!found)
         return gather_fail(page->err, GATHER_E_PROTOCOL,
                            "the answer is not understood: a list without \"%s\"", member);
@@ -374,7 +375,7 @@ enum gather_code gather_decode_page(struct gd_span text, const char *member, gat
     char *next = NULL;
     gd_json_cursor_init(&c, text, GD_JSON_MAX_DEPTH);
     enum gather_code code = gd_json_peek(&c) == '{' ? read_page(&c, member, &page, &next)
-                                                    : gather_shape_fault(&c, "list", err);
+                                                    : gather_shape_fault(&c, "a list", err);
     gd_json_cursor_done(&c);
     if (code == GATHER_OK)
         *ret_next = next;

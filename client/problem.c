@@ -11,7 +11,7 @@ static const struct gather_field fault_fields[] = {
     {.name = "detail", .as = GATHER_AS_TEXT, .at = offsetof(struct gather_fault, detail)},
 };
 static const struct gather_shape fault_shape = {
-    .noun = "fault", .fields = fault_fields, .n_fields = 2, .text_at = GATHER_NO_TEXT};
+    .noun = "a fault", .fields = fault_fields, .n_fields = 2, .text_at = GATHER_NO_TEXT};
 
 static enum gather_code add_fault(struct gd_span value, struct gather_error *e)
 {
@@ -56,7 +56,7 @@ static const struct gather_field problem_fields[] = {
     {.name = "batch", .as = GATHER_AS_ID, .at = AT(batch)},
     {.name = "exception", .as = GATHER_AS_OTHER, .at = AT(exception), .read = read_exception},
 };
-static const struct gather_shape problem_shape = {.noun = "problem",
+static const struct gather_shape problem_shape = {.noun = "a problem",
                                                   .fields = problem_fields,
                                                   .n_fields = sizeof(problem_fields) /
                                                               sizeof(problem_fields[0]),

@@ -126,7 +126,7 @@ enum gather_code gather_shape_fault(const struct gd_json_cursor *c, const char *
     const char *what = c->fault.what ? c->fault.what : "it is something else";
     if (strcmp(what, "out of memory") == 0)
         return gather_fail_memory(err);
-    (void)gather_fail(err, GATHER_E_PROTOCOL, "the answer is not the JSON of a %s: %s at byte %zu",
+    (void)gather_fail(err, GATHER_E_PROTOCOL, "the answer is not the JSON of %s: %s at byte %zu",
                       noun, what, c->fault.offset);
     if (err && c->fault.offset == 0)
         err->detail = gather_snippet((struct gd_span){c->start, (size_t)(c->end - c->start)});
@@ -161,7 +161,7 @@ static enum gather_code read_member(const struct gather_shape *shape, struct gd_
     if (code == GATHER_E_NO_MEMORY)
         return gather_fail_memory(err);
     if (code != GATHER_OK)
-        return gather_fail(err, code, "the answer is not understood: \"%s\" of a %s is not %s",
+        return gather_fail(err, code, "the answer is not understood: \"%s\" of %s is not %s",
                            f->name, shape->noun, type_text(f->as));
     return GATHER_OK;
 }
@@ -214,7 +214,7 @@ enum gather_code gather_shape_read(const struct gather_shape *shape, struct gd_s
     for (size_t i = 0; code == GATHER_OK && i < shape->n_fields; i++)
         if (shape->fields[i].needed && !(seen & (uint32_t)1 << i))
             code = gather_fail(err, GATHER_E_PROTOCOL,
-                               "the answer is not understood: a %s without \"%s\"", shape->noun,
+                               "the answer is not understood: %s without \"%s\"", shape->noun,
                                shape->fields[i].name);
     if (code == GATHER_OK && shape->text_at != GATHER_NO_TEXT &&
         !gather_copy(trimmed(text), (char **)(void *)((char *)to + shape->text_at)))

@@ -44,7 +44,7 @@ struct gather_field {
 
 /* At most 32 fields. */
 struct gather_shape {
-    const char *noun; /* for messages: "task" */
+    const char *noun; /* for messages: "a task" */
     const struct gather_field *fields;
     size_t n_fields;
     size_t text_at; /* char *: where the whole text goes; SIZE_MAX: nowhere */
