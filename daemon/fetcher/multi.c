@@ -32,7 +32,7 @@ static void take_out(struct gd_easy *e)
     (void)curl_multi_remove_handle(m->curl, e->curl);
     if (!gd_list_empty(&m->transfers))
         return;
-    int rc = gd_timer_at(m->loop, &m->idle, gd_mono_ms() + GD_MULTI_IDLE_MS);
+    int rc = gd_timer_at(m->loop, &m->idle, gd_mono_ms() + m->idle_ms);
     (void)rc; /* no memory: they stay open, no harm */
 }
 
@@ -206,7 +206,7 @@ static void close_idle(struct gd_timer *t)
 
 int gd_multi_init(struct gd_multi *m, struct gd_loop *l)
 {
-    *m = (struct gd_multi){.loop = l};
+    *m = (struct gd_multi){.loop = l, .idle_ms = GD_MULTI_IDLE_MS};
     m->timer.fn = on_due;
     m->kick.fn = on_kick;
     m->idle.fn = close_idle;

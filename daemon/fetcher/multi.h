@@ -27,6 +27,7 @@ struct gd_multi {
     struct gd_timer timer;    /* libcurl's */
     struct gd_soon kick;      /* in its place when there is no memory for it */
     struct gd_timer idle;
+    int64_t idle_ms; /* GD_MULTI_IDLE_MS; tests have less time */
 };
 
 /* One transfer. Embedded; all zero bytes is none. */

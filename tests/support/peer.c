@@ -83,6 +83,7 @@ static void on_message(struct gd_channel *c, const struct gd_msg_view *v, void *
         memcpy(r->bytes, v->fields.ptr, v->fields.len);
     r->view.fields.ptr = r->bytes;
     gd_list_push(&p->received, &r->node);
+    uv_stop(&p->uv);
 }
 
 static void on_gone(struct gd_channel *c, int rc, void *arg)
@@ -91,11 +92,14 @@ static void on_gone(struct gd_channel *c, int rc, void *arg)
     (void)rc;
     struct peer *p = arg;
     p->gone = true;
+    uv_stop(&p->uv);
 }
 
 static void on_late(struct gd_timer *t)
 {
-    GD_OWNER(t, struct peer, deadline)->late = true;
+    struct peer *p = GD_OWNER(t, struct peer, deadline);
+    p->late = true;
+    uv_stop(&p->uv);
 }
 
 static bool is_about(const struct received *r, enum gd_msg_type type, uint64_t task)
@@ -119,7 +123,7 @@ const struct gd_msg_view *peer_try(struct peer *p, enum gd_msg_type type, uint64
     p->late = false;
     ck_assert_int_eq(gd_timer_at(&p->loop, &p->deadline, gd_mono_ms() + PEER_DEADLINE_MS), 0);
     while (!(r = find(p, type, task)) && !p->gone && !p->late)
-        (void)uv_run(&p->uv, UV_RUN_ONCE);
+        (void)uv_run(&p->uv, UV_RUN_DEFAULT); /* one of the three stops it */
     gd_timer_stop(&p->loop, &p->deadline);
     ck_assert_msg(r || p->gone, "said nothing about %s of task %llu", gd_msg_type_name(type),
                   (unsigned long long)task);
