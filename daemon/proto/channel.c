@@ -170,6 +170,11 @@ void gd_channel_send(struct gd_channel *c, struct gd_msg *m)
         break_off(c, rc);
 }
 
+bool gd_channel_is_behind(const struct gd_channel *c)
+{
+    return !gd_list_empty(&c->unsent);
+}
+
 /* --- receiving */
 
 /* The descriptor that came along, or -1. */

@@ -37,6 +37,10 @@ void gd_channel_free(struct gd_channel *c);
  * going away does: `gone` follows, so there is nothing to check. */
 void gd_channel_send(struct gd_channel *c, struct gd_msg *m);
 
+/* True while messages wait for room in the socket: the other side does not read as
+ * fast as we write, and what may be left out should be. */
+bool gd_channel_is_behind(const struct gd_channel *c);
+
 /* Hands out everything that has arrived, to the last message before the peer's
  * end; then the channel is gone (without the callback). For a peer that died. */
 void gd_channel_drain(struct gd_channel *c);

@@ -161,12 +161,15 @@ void gd_unit_started(struct gd_unit *u, int64_t pid)
 
 void gd_unit_progress(struct gd_unit *u, int64_t bytes, int64_t total)
 {
+    struct gd_worker *w = u->worker;
+    if (w->client && gd_channel_is_behind(w->client))
+        return;
     struct gd_msg m;
     gd_msg_init(&m, GD_MSG_PROGRESS, u->task, u->attempt);
     gd_msg_u64(&m, GD_FIELD_BYTES, (uint64_t)bytes);
     if (total >= 0)
         gd_msg_u64(&m, GD_FIELD_TOTAL, (uint64_t)total);
-    send_msg(u->worker, &m);
+    send_msg(w, &m);
 }
 
 void gd_unit_spilled(struct gd_unit *u)

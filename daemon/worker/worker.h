@@ -93,8 +93,8 @@ int gd_worker_output_fd(const struct gd_worker *w);
 /* It runs. `pid` 0: not a process. */
 void gd_unit_started(struct gd_unit *u, int64_t pid);
 
-/* Progress of a running unit; `total` -1: not known. Sent at most four times a
- * second, the last one always. */
+/* Progress of a running unit; `total` -1: not known. How often is the
+ * implementation's to bound. Left out while gatherd does not read. */
 void gd_unit_progress(struct gd_unit *u, int64_t bytes, int64_t total);
 
 /* A fresh EXITED message for `u` with the fields that every end has. */
