@@ -136,8 +136,12 @@ static int trouble(struct cli *cli, struct cli_interrupt *i)
     if (cli->err.code == GATHER_E_INTERRUPTED)
         return cli_interrupted(cli, i);
     int status = cli_fail(cli);
-    bool known = cli->err.code == GATHER_E_LOST || cli->err.code == GATHER_E_PROTOCOL;
-    return known && !i->target.is_batch ? CLI_BROKEN : status;
+    if (cli->err.code != GATHER_E_LOST && cli->err.code != GATHER_E_PROTOCOL)
+        return status;
+    const char *prefix = i->target.is_batch ? "b" : "";
+    cli_complain(cli, "%s%llu may go on: gather wait %s%llu", prefix,
+                 (unsigned long long)i->target.id, prefix, (unsigned long long)i->target.id);
+    return i->target.is_batch ? status : CLI_BROKEN;
 }
 
 int cli_await_task(struct cli *cli, struct cli_interrupt *i, int64_t timeout_ms,

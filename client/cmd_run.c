@@ -171,7 +171,7 @@ static int stopped(struct following *o, struct cli_interrupt *i)
     if (cli->err.code == GATHER_E_STOPPED)
         return output_failed(cli, i->target.id);
     (void)cli_fail(cli);
-    cli_complain(cli, "task %llu may go on: gather wait %llu", (unsigned long long)i->target.id,
+    cli_complain(cli, "%llu may go on: gather wait %llu", (unsigned long long)i->target.id,
                  (unsigned long long)i->target.id);
     return CLI_BROKEN;
 }

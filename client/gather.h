@@ -23,11 +23,11 @@
  * Trouble on the way: a request that creates something carries a random
  * Idempotency-Key of 128 bits, so that sending it twice creates once. Every
  * request but a cancel is therefore sent again when the connection breaks or the
- * answer is 502, 503 or 504 (a GET also at 429), after what Retry-After asks for
- * or 0.1 s, doubling up to 2 s, for as long as gather_set_patience() allows. A
- * cancel is sent again only if it cannot have arrived. Nobody listening at all
- * is an error at once if this client never had an answer, so that a wrong
- * address does not look like a slow daemon.
+ * answer is 502, 503 or 504 (a GET also at 429, one with a key at 409 with a
+ * Retry-After), after what Retry-After asks for or 0.1 s, doubling up to 2 s, for
+ * as long as gather_set_patience() allows. A cancel is sent again only if it cannot
+ * have arrived. Nobody listening at all is an error at once if this client never
+ * had an answer, so that a wrong address does not look like a slow daemon.
  *
  * Waiting: all waits are made of requests of at most GATHER_SLICE_MS each, which
  * proxies let live, and survive a restart of the daemon. Leaving a wait, whatever

@@ -88,6 +88,10 @@ static int check_args(struct cli *cli)
 static int dispatch(struct cli *cli, int argc, char **argv)
 {
     int first = 0;
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        gd_buf_puts(&cli->out.buf, "gather " GATHER_VERSION "\n");
+        return CLI_SUCCESS;
+    }
     int status = parse(cli, argc, argv, &first);
     bool help = cli_get(cli, CLI_HELP) != NULL;
     if (status)

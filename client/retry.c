@@ -8,6 +8,8 @@ static bool is_passing(const struct gather_attempt *a)
     switch (a->status) {
     case 0: /* the connection broke, or there was none */
         return a->sent || a->reached;
+    case 409: /* the same request, sent before, is still being worked on */
+        return a->repeat == GATHER_REPEAT_KEYED && a->retry_after_ms >= 0;
     case 429: /* a queue that is full is news for who wanted to submit */
         return a->repeat == GATHER_REPEAT_SAFE;
     case 502: /* what proxies say while a daemon restarts */

@@ -96,6 +96,17 @@ START_TEST(retry_after_is_kept_if_it_is_longer)
     ck_assert_int_eq(again(a), -1);
 }
 
+START_TEST(a_request_that_is_still_being_worked_on_is_asked_about)
+{
+    struct gather_attempt a = broken(GATHER_REPEAT_KEYED);
+    a.status = 409;
+    ck_assert_int_eq(again(a), -1);
+    a.retry_after_ms = 1000;
+    ck_assert_int_eq(again(a), 1000);
+    a.repeat = GATHER_REPEAT_SAFE;
+    ck_assert_int_eq(again(a), -1);
+}
+
 START_TEST(patience_ends)
 {
     struct gather_attempt a = broken(GATHER_REPEAT_SAFE);
@@ -118,6 +129,7 @@ int main(void)
     tcase_add_test(tc, the_time_between_doubles_up_to_two_seconds);
     tcase_add_test(tc, jitter_is_less_than_a_fifth);
     tcase_add_test(tc, retry_after_is_kept_if_it_is_longer);
+    tcase_add_test(tc, a_request_that_is_still_being_worked_on_is_asked_about);
     tcase_add_test(tc, patience_ends);
     return suite_main("client_retry", tc);
 }
