@@ -144,7 +144,7 @@ START_TEST(idle_connections_are_closed_after_a_while)
 /* Is it a socket to the server? */
 static bool leads_to_server(int fd)
 {
-    struct sockaddr_in sin;
+    struct sockaddr_in sin = {0};
     socklen_t n = sizeof(sin);
     return getpeername(fd, (struct sockaddr *)&sin, &n) == 0 && sin.sin_family == AF_INET &&
            ntohs(sin.sin_port) == httpd_port(server);
