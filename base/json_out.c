@@ -8,7 +8,7 @@
 static void comma(struct gd_buf *b)
 {
     char last = b->len ? b->ptr[b->len - 1] : '[';
-    if (last != '{' && last != '[' && last != ':' && last != '\n')
+    if (last != '{' && last != '[' && last != ':' && last != ',' && last != '\n')
         gd_buf_putc(b, ',');
 }
 

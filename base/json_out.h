@@ -1,7 +1,7 @@
 /* base/json_out.h — writes JSON straight into a buffer.
  *
  * Commas come by themselves: a member or an element that does not follow '{',
- * '[' or ':' gets one. Strings come out as valid UTF-8 whatever went in: each
+ * '[', ':' or ',' gets one. Strings come out as valid UTF-8 whatever went in: each
  * byte that is not part of a well-formed sequence becomes U+FFFD.
  */
 #ifndef GD_BASE_JSON_OUT_H

@@ -164,8 +164,8 @@ static void submit_is_on_disk(struct gd_op *op)
     struct gd_core *c = s->core;
     int rc = op->rc;
     c->n_submitting--;
-    gd_node_unlink(&s->node);
     if (rc == 0) {
+        gd_node_unlink(&s->node); /* else they stay unseen until they are taken back */
         link_all(c, s);
         gd_list_splice(&c->feeds, &s->feeds);
         gd_core_pump(c);

@@ -120,7 +120,7 @@ static inline struct gd_task *gd_core_task(const struct gd_core *c, uint64_t id)
 /* --- asking for changes */
 
 /* A change that is on its way to the disk. */
-struct gd_request {
+struct gd_change {
     struct gd_op_cancel cancel;
     struct gd_op_patch patch;
     struct gd_callback ended; /* watches a task that is cancelled without a CANCEL */
@@ -133,16 +133,16 @@ struct gd_request {
     unsigned n_cancels;
     bool had_effect;
     /* The change is on disk (0) or was not made. The request is the caller's again. */
-    void (*done)(struct gd_request *r, int rc);
+    void (*done)(struct gd_change *r, int rc);
 };
 
 /* task.cancel(msg), gather(…).cancel(msg). `own_msg` may be NULL; `grace_ms` -1: the
  * job's. Answers by r->done, never from inside; r->had_effect is cancel()'s return
  * value. A batch that is decided while children go on is left alone, as asyncio
  * does, unless `all`. */
-void gd_core_cancel_task(struct gd_core *c, struct gd_request *r, uint64_t task, char *own_msg,
+void gd_core_cancel_task(struct gd_core *c, struct gd_change *r, uint64_t task, char *own_msg,
                          int64_t grace_ms);
-void gd_core_cancel_batch(struct gd_core *c, struct gd_request *r, uint64_t batch, char *own_msg,
+void gd_core_cancel_batch(struct gd_core *c, struct gd_change *r, uint64_t batch, char *own_msg,
                           int64_t grace_ms, bool all);
 
 /* Cancels for a batch, whose own state says it on disk. Errors: -ENOMEM. */
@@ -153,7 +153,7 @@ GD_MUST_CHECK int gd_core_cancel_child(struct gd_core *c, struct gd_task *t, con
 unsigned gd_core_uncancel(struct gd_core *c, struct gd_task *t);
 
 /* Sets what r->patch asks for; its spans must live until r->done. */
-void gd_core_patch(struct gd_core *c, struct gd_request *r);
+void gd_core_patch(struct gd_core *c, struct gd_change *r);
 
 /* Asks a task for its output in files; `cb` runs when it is there, or when the task
  * is done. False: it is not running a command, and nothing was asked. */

@@ -82,10 +82,10 @@ static struct lease_write *lease_new(struct gd_core *c, size_t cap)
 static void note_started(struct gd_core *c, struct gd_task *t, int64_t wall_ms)
 {
     t->started_ms = wall_ms;
-    if (t->batch && !t->batch->started_ms) {
-        t->batch->started_ms = wall_ms;
-        if (c->changed)
-            c->changed(c->changed_arg, 0, t->batch->id);
+    if (t->batch) {
+        t->batch->n_running++;
+        if (!t->batch->started_ms)
+            t->batch->started_ms = wall_ms;
     }
     gd_core_task_changed(c, t);
 }
@@ -276,6 +276,8 @@ void gd_core_requeue_later(struct gd_core *c, struct gd_task *t)
 void gd_core_requeue(struct gd_core *c, struct gd_task *t)
 {
     gd_schedule_release(&c->schedule, t, gd_core_lanes(t));
+    if (t->batch && gd_task_state(t) == GD_RUNNING)
+        t->batch->n_running--;
     gd_task_go(t, GD_TASK_QUEUED);
     t->started_ms = 0;
     gd_core_task_changed(c, t);

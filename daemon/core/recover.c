@@ -33,6 +33,14 @@ void gd_core_recover_ended(struct gd_core *c, struct gd_batch *b, uint64_t task,
     }
 }
 
+static void note_started(struct gd_task *t)
+{
+    struct gd_batch *b = t->batch;
+    b->n_running++;
+    if (!b->started_ms || t->started_ms < b->started_ms)
+        b->started_ms = t->started_ms;
+}
+
 /* What the store knows beyond the job. */
 static int restore(struct gd_core *c, struct gd_task *t, const struct gd_recovered_task *r)
 {
@@ -53,8 +61,8 @@ static int restore(struct gd_core *c, struct gd_task *t, const struct gd_recover
     gd_task_go(t, t->kind == GD_KIND_SLEEP ? GD_TASK_RUNNING : GD_TASK_LEASING);
     if (t->kind != GD_KIND_SLEEP)
         gd_task_go(t, GD_TASK_LEASED);
-    else if (t->batch && (!t->batch->started_ms || t->started_ms < t->batch->started_ms))
-        t->batch->started_ms = t->started_ms;
+    else if (t->batch)
+        note_started(t);
     return gd_schedule_count(&c->schedule, t, gd_core_lanes(t));
 }
 

@@ -8,11 +8,11 @@
 
 static void answer_now(struct gd_soon *s)
 {
-    struct gd_request *r = GD_OWNER(s, struct gd_request, answer);
+    struct gd_change *r = GD_OWNER(s, struct gd_change, answer);
     r->done(r, r->rc);
 }
 
-static void answer(struct gd_request *r, int rc)
+static void answer(struct gd_change *r, int rc)
 {
     r->rc = rc;
     r->answer.fn = answer_now;
@@ -78,7 +78,7 @@ int gd_core_cancel_child(struct gd_core *c, struct gd_task *t, const char *msg, 
 
 static void cancel_is_on_disk(struct gd_op *op)
 {
-    struct gd_request *r = GD_OWNER(op, struct gd_request, cancel.op);
+    struct gd_change *r = GD_OWNER(op, struct gd_change, cancel.op);
     struct gd_core *c = r->core;
     if (op->rc == 0 && r->batch) {
         struct gd_batch *b = gd_core_batch(c, r->batch);
@@ -94,7 +94,7 @@ static void cancel_is_on_disk(struct gd_op *op)
     r->done(r, op->rc);
 }
 
-static void write_cancel(struct gd_core *c, struct gd_request *r, int64_t grace_ms)
+static void write_cancel(struct gd_core *c, struct gd_change *r, int64_t grace_ms)
 {
     r->cancel = (struct gd_op_cancel){
         .op = {.kind = GD_OP_CANCEL, .done = cancel_is_on_disk},
@@ -110,11 +110,11 @@ static void write_cancel(struct gd_core *c, struct gd_request *r, int64_t grace_
 static void task_has_ended(struct gd_callback *cb, struct gd_future *f)
 {
     (void)f;
-    struct gd_request *r = GD_OWNER(cb, struct gd_request, ended);
+    struct gd_change *r = GD_OWNER(cb, struct gd_change, ended);
     r->done(r, 0);
 }
 
-void gd_core_cancel_task(struct gd_core *c, struct gd_request *r, uint64_t task, char *own_msg,
+void gd_core_cancel_task(struct gd_core *c, struct gd_change *r, uint64_t task, char *own_msg,
                          int64_t grace_ms)
 {
     struct gd_task *t = gd_core_task(c, task);
@@ -149,7 +149,7 @@ void gd_core_cancel_task(struct gd_core *c, struct gd_request *r, uint64_t task,
         answer(r, rc);
 }
 
-void gd_core_cancel_batch(struct gd_core *c, struct gd_request *r, uint64_t batch, char *own_msg,
+void gd_core_cancel_batch(struct gd_core *c, struct gd_change *r, uint64_t batch, char *own_msg,
                           int64_t grace_ms, bool all)
 {
     struct gd_batch *b = gd_core_batch(c, batch);
@@ -190,7 +190,7 @@ static void set_priority(struct gd_core *c, struct gd_task *t, int16_t priority)
 
 static void patch_is_on_disk(struct gd_op *op)
 {
-    struct gd_request *r = GD_OWNER(op, struct gd_request, patch.op);
+    struct gd_change *r = GD_OWNER(op, struct gd_change, patch.op);
     struct gd_core *c = r->core;
     struct gd_task *t = gd_core_task(c, r->task);
     if (t && op->rc == 0) {
@@ -207,7 +207,7 @@ static void patch_is_on_disk(struct gd_op *op)
     r->done(r, op->rc);
 }
 
-void gd_core_patch(struct gd_core *c, struct gd_request *r)
+void gd_core_patch(struct gd_core *c, struct gd_change *r)
 {
     r->core = c;
     r->patch.task = r->task;

@@ -85,6 +85,8 @@ static void is_on_disk(struct gd_op *op)
         ex->ops->forget(ex, gd_task_id(t), t->attempt);
     if (b && state == GD_FAILED)
         note_failure(b, gd_task_id(t));
+    if (b && gd_task_state(t) == GD_RUNNING)
+        b->n_running--;
     gd_core_task_changed(c, t);
     gd_future_settle(&t->future, state);
     run_spill_callbacks(t);

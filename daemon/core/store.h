@@ -274,6 +274,7 @@ struct gd_query {
     bool ascending;
     const uint64_t *batch;   /* NULL: any; tasks of this batch */
     const char *name;        /* NULL: any */
+    uint64_t named_by_id;    /* with name: the task whose default name it is; 0: none */
     const char *label_key;   /* NULL: any */
     const char *label_value; /* with label_key */
     int final_state;         /* -1: any; else only those that ended so */

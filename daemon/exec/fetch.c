@@ -42,23 +42,65 @@ static void put_start(struct gd_remote *r, const struct gd_task *t, const struct
 
 /* --- ends */
 
-static void put_answer_headers(struct gd_buf *b, struct gd_span headers)
+/* Steps through "name: value" lines, each with its NUL. */
+static bool next_header(struct gd_span headers, size_t *at, struct gd_span *ret_name,
+                        struct gd_span *ret_value)
 {
-    gd_json_name(b, "headers");
-    gd_json_begin(b, '{');
-    for (size_t at = 0; at < headers.len;) {
-        const char *line = headers.ptr + at;
-        size_t n = strnlen(line, headers.len - at);
+    while (*at < headers.len) {
+        const char *line = headers.ptr + *at;
+        size_t n = strnlen(line, headers.len - *at);
         const char *colon = memchr(line, ':', n);
-        at += n + 1;
+        *at += n + 1;
         if (!colon)
             continue;
         const char *value = colon + 1;
         value += *value == ' ';
-        gd_json_strn(b, line, (size_t)(colon - line));
-        gd_buf_putc(b, ':');
-        gd_json_strn(b, value, n - (size_t)(value - line));
+        *ret_name = (struct gd_span){line, (size_t)(colon - line)};
+        *ret_value = (struct gd_span){value, n - (size_t)(value - line)};
+        return true;
     }
+    return false;
+}
+
+static bool is_cookie(struct gd_span name)
+{
+    return name.len == 10 && memcmp(name.ptr, "set-cookie", 10) == 0;
+}
+
+/* The one field that may come several times and cannot be joined (RFC 9110, 5.3). */
+static void put_cookies(struct gd_buf *b, struct gd_span headers)
+{
+    struct gd_span name;
+    struct gd_span value;
+    bool any = false;
+    for (size_t at = 0; next_header(headers, &at, &name, &value);) {
+        if (!is_cookie(name))
+            continue;
+        if (!any) {
+            gd_json_name(b, "set-cookie");
+            gd_json_begin(b, '[');
+        }
+        any = true;
+        gd_json_strn(b, value.ptr, value.len);
+    }
+    if (any)
+        gd_json_finish(b, ']');
+}
+
+static void put_answer_headers(struct gd_buf *b, struct gd_span headers)
+{
+    struct gd_span name;
+    struct gd_span value;
+    gd_json_name(b, "headers");
+    gd_json_begin(b, '{');
+    for (size_t at = 0; next_header(headers, &at, &name, &value);) {
+        if (is_cookie(name))
+            continue;
+        gd_json_strn(b, name.ptr, name.len);
+        gd_buf_putc(b, ':');
+        gd_json_strn(b, value.ptr, value.len);
+    }
+    put_cookies(b, headers);
     gd_json_finish(b, '}');
 }
 
@@ -136,13 +178,13 @@ static int read_exited(struct gd_remote *r, const struct gd_task *t, const struc
         x->o->state = GD_SUCCEEDED;
         return 0;
     }
+    if (gd_msg_find(v, GD_FIELD_FAILURE, &ignored))
+        return read_failure(x); /* even if it was being cancelled: as asyncio has it */
     if (gd_msg_find(v, GD_FIELD_CANCELLED, &ignored))
         return fail(x->o, GD_CANCELLED,
                     gd_exception_cancelled(t->extra ? t->extra->cancel_msg : NULL));
     if (gd_msg_find(v, GD_FIELD_TIMED_OUT, &ignored))
         return fail(x->o, GD_FAILED, gd_exception_timeout(t->timeout_ms));
-    if (gd_msg_find(v, GD_FIELD_FAILURE, &ignored))
-        return read_failure(x);
     return fail(x->o, GD_FAILED,
                 gd_exception_spawn(-(int)gd_msg_num(v, GD_FIELD_ERRNO, EIO), "start", "the fetch"));
 }

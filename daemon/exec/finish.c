@@ -182,6 +182,8 @@ static void files_are_synced(uv_work_t *work, int status)
     if (expected && report(f, t) < 0 && !r->closing)
         gd_remote_start_over(r);
     finish_free(f);
+    if (r->finishing.n == 0 && r->idle)
+        r->idle(r->idle_arg);
 }
 
 static struct finish *finish_new(struct gd_remote *r, const struct gd_msg_view *v)

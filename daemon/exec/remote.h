@@ -71,10 +71,12 @@ struct gd_remote {
     struct gd_timer again;   /* the next try to get it back */
     int64_t wait_ms;
     int64_t launched_ms;
-    struct gd_watch child; /* pidfd of a worker that we started */
-    struct gd_watch ready; /* pipe that it writes to when it listens */
-    int dir_fd;            /* the state directory */
-    int output_fd;         /* its output directory; -1 until there is one */
+    struct gd_watch child;   /* pidfd of a worker that we started */
+    struct gd_watch ready;   /* pipe that it writes to when it listens */
+    int dir_fd;              /* the state directory */
+    int output_fd;           /* its output directory; -1 until there is one */
+    void (*idle)(void *arg); /* no file is being synced any more; NULL: nobody asks */
+    void *idle_arg;
     bool greeted;
     bool closing;
 };

@@ -1,6 +1,7 @@
 #include "daemon/fetcher/request.h"
 
 #include "base/limits.h"
+#include "base/version.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -8,10 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-#ifndef GD_VERSION
-#define GD_VERSION "0.1"
-#endif
 
 /* Receive buffer of a transfer: 16 KiB, the default, costs a third more time. */
 #define BUFFER_BYTES 65536L

@@ -191,7 +191,7 @@ static void where_tasks(struct query *q, const struct gd_query *f)
     if (f->label_key)
         add(q, " AND l.key = ? AND l.value = ?");
     if (f->name)
-        add(q, " AND t.name = ?");
+        add(q, " AND (t.name = ? OR (t.id = ? AND t.name IS NULL))");
     if (f->batch)
         add(q, " AND t.batch = ? AND t.id >= (SELECT min(first) FROM extent WHERE batch = ?)"
                " AND t.id < (SELECT max(first + n) FROM extent WHERE batch = ?)");
@@ -201,7 +201,7 @@ static void where_tasks(struct query *q, const struct gd_query *f)
     add(q, f->ascending ? " ORDER BY t.id" : " ORDER BY t.id DESC");
 }
 
-static void bind_common(struct query *q, const struct gd_query *f)
+static void bind_common(struct query *q, const struct gd_query *f, bool tasks)
 {
     bind_int(q, f->after || f->ascending ? (int64_t)f->after : INT64_MAX);
     if (f->label_key) {
@@ -210,6 +210,8 @@ static void bind_common(struct query *q, const struct gd_query *f)
     }
     if (f->name)
         bind_str(q, f->name);
+    if (f->name && tasks)
+        bind_int(q, (int64_t)f->named_by_id);
 }
 
 int gd_sqlite_list_tasks(struct gd_store *store, const struct gd_query *f, gd_task_record_fn *fn,
@@ -219,7 +221,7 @@ int gd_sqlite_list_tasks(struct gd_store *store, const struct gd_query *f, gd_ta
     where_tasks(&q, f);
     if (sqlite3_prepare_v2(sqlite_of(store)->reader, q.sql, -1, &q.st, NULL) != SQLITE_OK)
         return GD_E_STORE;
-    bind_common(&q, f);
+    bind_common(&q, f, true);
     for (unsigned i = 0; f->batch && i < 3; i++)
         bind_int(&q, (int64_t)*f->batch);
     if (f->final_state >= 0)
@@ -361,7 +363,7 @@ int gd_sqlite_list_batches(struct gd_store *store, const struct gd_query *f, gd_
     add(&q, f->ascending ? " ORDER BY b.id" : " ORDER BY b.id DESC");
     if (sqlite3_prepare_v2(sqlite_of(store)->reader, q.sql, -1, &q.st, NULL) != SQLITE_OK)
         return GD_E_STORE;
-    bind_common(&q, f);
+    bind_common(&q, f, false);
     if (f->final_state >= 0)
         bind_int(&q, f->final_state);
     int rc;

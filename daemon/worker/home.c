@@ -1,5 +1,7 @@
 #include "daemon/worker/home.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,6 +12,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#define ACCEPT_AGAIN_MS 500
 
 static int fail(struct gd_err *err, const char *state_dir, const char *what)
 {
@@ -66,13 +70,32 @@ static int open_output(struct gd_home *h, const char *state_dir, struct gd_err *
     return h->output_fd < 0 ? fail(err, state_dir, "output") : 0;
 }
 
+static void accept_again(struct gd_timer *t)
+{
+    struct gd_home *h = GD_OWNER(t, struct gd_home, again);
+    (void)!gd_watch_change(h->loop, &h->accept, EPOLLIN);
+}
+
+/* Without a descriptor to be had, whoever knocks waits in line; looking at him all the
+ * time would help nobody. */
+static void rest(struct gd_home *h)
+{
+    h->again.fn = accept_again;
+    if (gd_watch_change(h->loop, &h->accept, 0) == 0 &&
+        gd_timer_at(h->loop, &h->again, gd_mono_ms() + ACCEPT_AGAIN_MS) < 0)
+        accept_again(&h->again);
+}
+
 static void accept_client(struct gd_watch *w, uint32_t events)
 {
     (void)events;
     struct gd_home *h = GD_OWNER(w, struct gd_home, accept);
     int fd = accept4(h->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0)
-        return; /* it went away again; or no descriptors, and it stays in line */
+    if (fd < 0) {
+        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+            rest(h);
+        return;
+    }
     struct ucred cred;
     socklen_t n = sizeof(cred);
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) < 0 ||
@@ -145,6 +168,7 @@ void gd_home_close(struct gd_home *h)
 {
     gd_watch_stop(h->loop, &h->accept);
     gd_watch_stop(h->loop, &h->removed);
+    gd_timer_stop(h->loop, &h->again);
     if (h->listen_fd >= 0)
         (void)unlinkat(h->dir_fd, h->socket_name, 0);
     close_fd(&h->listen_fd);

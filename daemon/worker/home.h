@@ -23,6 +23,7 @@ struct gd_home {
     char socket_name[32];
     struct gd_watch accept;
     struct gd_watch removed;
+    struct gd_timer again; /* accepting rests for want of descriptors */
     void (*on_client)(struct gd_home *h, int own_fd);
     void (*on_orphaned)(struct gd_home *h);
 };
