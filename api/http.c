@@ -367,9 +367,9 @@ enum MHD_Result gd_http_access(void *cls, struct MHD_Connection *conn, const cha
         h->seen = true;
         if (!look_at_head(h, method))
             return h->gone ? MHD_NO : queue_answer(h);
-        if (h->route->body != GD_BODY_NONE)
-            return MHD_YES; /* the body comes first */
-    } else if (*n_data > 0) {
+        return MHD_YES; /* answered now, the connection would end with it */
+    }
+    if (*n_data > 0) {
         if (!h->handled)
             take_body(h, data, n_data);
         else

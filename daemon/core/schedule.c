@@ -1,6 +1,6 @@
 /* Invariants
- *  1. A lane that has tasks is in its level's ring, or, while its batch is full, in
- *     lanes->parked; a lane without tasks is in neither.
+ *  1. A lane that has tasks is in its level's ring, or, if it came to the front while
+ *     its batch was full, in lanes->parked; a lane without tasks is in neither.
  *  2. used[] has a bit set exactly for the levels whose ring is not empty.
  *  3. A task is `counted` exactly while it is in n_running of its class, of its
  *     batch and of its host.
@@ -126,11 +126,7 @@ static void lane_add(struct gd_schedule *s, struct gd_lane *lane, struct gd_task
         gd_list_unshift(&lane->tasks, &t->queue);
     else
         gd_list_push(&lane->tasks, &t->queue);
-    if (gd_node_linked(&lane->ring))
-        return;
-    if (is_full(lane->lanes))
-        gd_list_push(&lane->lanes->parked, &lane->ring);
-    else
+    if (!gd_node_linked(&lane->ring))
         ring_add(s, lane, at_front);
 }
 
@@ -141,21 +137,17 @@ static void lane_remove(struct gd_schedule *s, struct gd_lane *lane, struct gd_t
         ring_remove(s, lane);
 }
 
-/* The batch is full: its lanes wait aside. */
-static void park(struct gd_schedule *s, struct gd_lanes *lanes)
+/* The batch is full: a lane of it that has come to the front waits aside. */
+static void park(struct gd_schedule *s, struct gd_lane *lane)
 {
-    size_t pos = 0;
-    for (struct gd_lane *lane; (lane = gd_map_next(&lanes->by_key, &pos));)
-        if (!gd_list_empty(&lane->tasks)) {
-            ring_remove(s, lane);
-            gd_list_push(&lanes->parked, &lane->ring);
-        }
+    ring_remove(s, lane);
+    gd_list_push(&lane->lanes->parked, &lane->ring);
 }
 
 static void unpark(struct gd_schedule *s, struct gd_lanes *lanes)
 {
     struct gd_node *node;
-    while ((node = gd_list_shift(&lanes->parked)))
+    while (!is_full(lanes) && (node = gd_list_shift(&lanes->parked)))
         ring_add(s, GD_OWNER(node, struct gd_lane, ring), false);
 }
 
@@ -278,6 +270,10 @@ struct gd_task *gd_schedule_next(struct gd_schedule *s, enum gd_class class, uns
     while (*budget > 0 && s->classes[class].n_running < s->classes[class].slots &&
            (lane = first_lane(s, class))) {
         --*budget;
+        if (is_full(lane->lanes)) {
+            park(s, lane);
+            continue;
+        }
         struct gd_task *t = GD_OWNER(lane->tasks.next, struct gd_task, queue);
         lane_remove(s, lane, t);
         if (gd_node_linked(&lane->ring)) { /* next time it is another lane's turn */
@@ -291,8 +287,6 @@ struct gd_task *gd_schedule_next(struct gd_schedule *s, enum gd_class class, uns
         s->n_waiting--;
         s->classes[class].n_running++;
         lane->lanes->n_running++;
-        if (is_full(lane->lanes))
-            park(s, lane->lanes);
         return t;
     }
     return NULL;
@@ -304,12 +298,10 @@ void gd_schedule_release(struct gd_schedule *s, struct gd_task *t, struct gd_lan
         return;
     if (!lanes)
         lanes = &s->singles;
-    bool was_full = is_full(lanes);
     t->counted = false;
     s->classes[gd_class_of((enum gd_kind)t->kind)].n_running--;
     lanes->n_running--;
-    if (was_full && !is_full(lanes))
-        unpark(s, lanes);
+    unpark(s, lanes);
     leave_host(s, t);
     drop_host(s, t);
 }
@@ -325,12 +317,9 @@ int gd_schedule_count(struct gd_schedule *s, struct gd_task *t, struct gd_lanes 
     }
     if (!lanes)
         lanes = &s->singles;
-    bool was_full = is_full(lanes);
     t->counted = true;
     s->classes[gd_class_of((enum gd_kind)t->kind)].n_running++;
     lanes->n_running++;
-    if (!was_full && is_full(lanes))
-        park(s, lanes);
     return 0;
 }
 
