@@ -10,6 +10,9 @@
 void gd_answer_task(struct gd_http *h, uint64_t id, unsigned status);
 void gd_answer_batch(struct gd_http *h, uint64_t id, unsigned status);
 
+/* 201 with the snapshot of a task just made, which need not be read again. */
+void gd_answer_made_task(struct gd_http *h, const struct gd_task_record *r);
+
 /* The snapshot of a batch just made, with "tasks". */
 void gd_answer_new_batch(struct gd_http *h, uint64_t id, unsigned status);
 

@@ -153,10 +153,17 @@ void gd_get_batch(struct gd_http *h)
         !gd_wait_on_gone(h, gd_wait_cancel_batch, &on_gone))
         return;
     h->preferred_ms = preferred ? wait_ms : -1;
+    const char *until = gd_params_get(&h->params, "until");
+    bool settled = until && strcmp(until, "settled") == 0;
+    if (until && !settled && strcmp(until, "done") != 0) {
+        gd_http_fail(h, GD_PROBLEM_BAD_REQUEST, "until must be \"done\" or \"settled\"");
+        return;
+    }
     struct gd_batch *b = gd_core_batch(h->api->core, h->id);
-    bool open = b && !gd_future_done(&b->gather.future);
+    struct gd_future *f = !b ? NULL : settled ? &b->settled : &b->gather.future;
+    bool open = f && !gd_future_done(f);
     if (open && wait_ms > 0)
-        gd_wait_for(h, &b->gather.future, wait_ms, h->id, answer_waited, on_gone);
+        gd_wait_for(h, f, wait_ms, h->id, answer_waited, on_gone);
     else
         gd_answer_batch(h, h->id, open && wait_ms == 0 ? MHD_HTTP_ACCEPTED : MHD_HTTP_OK);
 }

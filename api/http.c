@@ -196,15 +196,29 @@ void gd_http_keep(struct gd_http *h, void *waiting, void (*abandon)(struct gd_ht
     h->abandon = abandon;
 }
 
-void gd_http_suspend(struct gd_http *h, bool watch_peer)
+static void watch_peer_now(struct gd_http *h)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(h->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
     h->peer.fn = peer_is_gone;
+    if (info && !h->peer.on)
+        (void)!gd_watch_start(h->api->loop, &h->peer, info->connect_fd, EPOLLRDHUP);
+}
+
+void gd_http_keep_watched(struct gd_http *h, void *waiting, void (*abandon)(struct gd_http *h))
+{
+    gd_http_keep(h, waiting, abandon);
+    h->watched = true;
+    if (h->suspended)
+        watch_peer_now(h);
+}
+
+void gd_http_suspend(struct gd_http *h, bool watch_peer)
+{
     h->suspended = true;
     MHD_suspend_connection(h->conn);
-    if (info && watch_peer)
-        (void)!gd_watch_start(h->api->loop, &h->peer, info->connect_fd, EPOLLRDHUP);
+    if (watch_peer)
+        watch_peer_now(h);
 }
 
 void gd_http_go_on(struct gd_http *h)
@@ -382,6 +396,6 @@ enum MHD_Result gd_http_access(void *cls, struct MHD_Connection *conn, const cha
         return MHD_NO;
     if (h->answer)
         return queue_answer(h);
-    gd_http_suspend(h, true);
+    gd_http_suspend(h, h->watched);
     return MHD_YES;
 }

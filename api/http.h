@@ -90,6 +90,7 @@ struct gd_http {
     bool too_large;           /* the rest of the body is thrown away */
     bool seen;                /* the head has been looked at */
     bool handled;
+    bool watched; /* the client's going away matters while it is kept */
     bool suspended;
     bool streaming;       /* the answer has begun; it has nothing to say at the moment */
     bool leaving;         /* the daemon ends */
@@ -99,6 +100,7 @@ struct gd_http {
     bool borrowed; /* `answer` belongs to the cache */
     unsigned status;
     int64_t preferred_ms;                  /* a wait that came by Prefer; -1: none */
+    bool no_result;                        /* ?result=0: a snapshot without it */
     bool replayed;                         /* an Idempotency-Key had made it before */
     struct hash_hd_st *digest;             /* of a body that comes line by line */
     void *streamer;                        /* what makes the answer piece by piece … */
@@ -139,11 +141,16 @@ struct MHD_Response *gd_http_response(struct gd_buf *own_body, const char *type)
 /* Adds a header; failure (no memory) leaves it out. */
 void gd_http_add(struct MHD_Response *r, const char *name, const char *value);
 
-/* Keeps the request beyond the handler; `abandon` runs if the client goes. */
+/* Keeps the request beyond the handler; `abandon` runs when it ends without an answer.
+ * For what takes as long as a commit: the client is not watched. */
 void gd_http_keep(struct gd_http *h, void *waiting, void (*abandon)(struct gd_http *h));
 
+/* The same for as long as it takes: if the client goes, `abandon` runs at once. */
+void gd_http_keep_watched(struct gd_http *h, void *waiting, void (*abandon)(struct gd_http *h));
+
 /* Stops reading from and writing to the client, and goes on. For bodies that come too
- * fast and answers that have nothing to say yet; a kept request does it by itself. */
+ * fast and answers that have nothing to say yet (then the client is watched); a kept
+ * request does it by itself. */
 void gd_http_suspend(struct gd_http *h, bool watch_peer);
 void gd_http_go_on(struct gd_http *h);
 

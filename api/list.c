@@ -25,7 +25,7 @@ struct list {
     struct gd_http *h;
     struct gd_core *core;
     struct gd_query q;
-    char *label; /* owns key and value */
+    char *label; /* owns key and value of the first label */
     uint64_t batch;
     unsigned states;
     uint64_t limit;
@@ -120,6 +120,48 @@ static void list_done(struct list *l)
 
 /* --- rows */
 
+static bool name_is(struct gd_span quoted, struct gd_span plain)
+{
+    struct gd_buf text = {0};
+    gd_json_unquote(quoted, &text);
+    bool same =
+        text.len == plain.len && (plain.len == 0 || memcmp(text.ptr, plain.ptr, plain.len) == 0);
+    gd_buf_free(&text);
+    return same;
+}
+
+static bool has_label(struct gd_span labels, struct gd_span key, const char *value)
+{
+    struct gd_json_cursor c;
+    struct gd_span name;
+    struct gd_span json;
+    bool first = true;
+    bool found = false;
+    if (!labels.ptr)
+        return false;
+    gd_json_cursor_init(&c, labels, 4);
+    (void)gd_json_peek(&c);
+    gd_json_open(&c);
+    while (!found && gd_json_next_member(&c, &first, &name) && gd_json_value(&c, &json))
+        found = name_is(name, key) && gd_json_name_is(json, value);
+    gd_json_cursor_done(&c);
+    return found;
+}
+
+/* Several ?label= must all be there. */
+static bool has_labels(const struct list *l, struct gd_span labels)
+{
+    for (size_t i = 0; i < l->h->params.n; i++) {
+        const struct gd_param *p = &l->h->params.items[i];
+        const char *equals = strchr(p->value, '=');
+        if (strcmp(p->name, "label") == 0 &&
+            !(equals && has_label(labels, (struct gd_span){p->value, (size_t)(equals - p->value)},
+                                  equals + 1)))
+            return false;
+    }
+    return true;
+}
+
 /* Notes that a row was looked at. False: the page is full. */
 static bool look(struct list *l, uint64_t id)
 {
@@ -138,7 +180,8 @@ static bool put_task(const struct gd_task_record *r, void *arg)
     if (!look(l, r->id))
         return false;
     const struct gd_task *t = gd_core_task(l->core, r->id);
-    if (!(l->states & 1U << gd_shown_state(r, t)) || gd_core_is_staged(l->core, r->id))
+    if (!(l->states & 1U << gd_shown_state(r, t)) || gd_core_is_staged(l->core, r->id) ||
+        !has_labels(l, r->labels))
         return true;
     gd_put_task(&l->page, r, t, false);
     l->n++;
@@ -152,7 +195,7 @@ static bool put_batch(const struct gd_batch_record *r, void *arg)
         return false;
     const struct gd_batch *b = gd_core_batch(l->core, r->id);
     enum gd_state state = b ? gd_batch_state(b) : r->is_done ? r->state : GD_PENDING;
-    if (!(l->states & 1U << state))
+    if (!(l->states & 1U << state) || !has_labels(l, r->labels))
         return true;
     gd_put_batch(&l->page, r, b);
     l->n++;
@@ -160,24 +203,6 @@ static bool put_batch(const struct gd_batch_record *r, void *arg)
 }
 
 /* --- unfinished tasks: the core knows them all */
-
-static bool has_label(struct gd_span labels, const char *key, const char *value)
-{
-    struct gd_json_cursor c;
-    struct gd_span name;
-    struct gd_span json;
-    bool first = true;
-    bool found = false;
-    if (!labels.ptr)
-        return false;
-    gd_json_cursor_init(&c, labels, 4);
-    (void)gd_json_peek(&c);
-    gd_json_open(&c);
-    while (!found && gd_json_next_member(&c, &first, &name) && gd_json_value(&c, &json))
-        found = gd_json_name_is(name, key) && gd_json_name_is(json, value);
-    gd_json_cursor_done(&c);
-    return found;
-}
 
 static bool has_name(const struct gd_task_record *r, const struct gd_query *q)
 {
@@ -189,8 +214,7 @@ static bool has_name(const struct gd_task_record *r, const struct gd_query *q)
 static bool put_if_wanted(const struct gd_task_record *r, void *arg)
 {
     struct list *l = arg;
-    if ((l->q.name && !has_name(r, &l->q)) ||
-        (l->q.label_key && !has_label(r->labels, l->q.label_key, l->q.label_value)))
+    if ((l->q.name && !has_name(r, &l->q)) || !has_labels(l, r->labels))
         return true;
     gd_put_task(&l->page, r, gd_core_task(l->core, r->id), false);
     l->n++;

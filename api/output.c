@@ -235,7 +235,7 @@ static void answer_running(struct output *o)
     struct gd_task *t = gd_core_task(o->api->core, o->task);
     o->spilled.fn = is_spilled;
     if (t && gd_core_spill(o->api->core, t, &o->spilled)) {
-        gd_http_keep(o->h, o, abandon);
+        gd_http_keep_watched(o->h, o, abandon);
         return;
     }
     answer_bytes(o, "", -1, 0); /* it has not started yet */

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 /* Memory of a connection for its head and its write buffer. */
-#define CONNECTION_BYTES (2 * GD_MAX_HEAD_BYTES)
+#define CONNECTION_BYTES (2 * (size_t)GD_MAX_HEAD_BYTES)
 /* A connection without a request is closed after this long. */
 #define IDLE_S 60U
 /* Connections taken in one round. */
@@ -181,9 +181,8 @@ static int start_daemon(struct gd_api *a)
         NULL, NULL, gd_http_access, a, MHD_OPTION_EXTERNAL_LOGGER, log_message, a,
         MHD_OPTION_URI_LOG_CALLBACK, gd_http_begin, a, MHD_OPTION_NOTIFY_COMPLETED, gd_http_end, a,
         MHD_OPTION_NOTIFY_CONNECTION, connection_changed, a, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)a->config.max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)CONNECTION_BYTES, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S,
-        MHD_OPTION_STRICT_FOR_CLIENT, -1, MHD_OPTION_END);
+        (unsigned)a->config.max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES,
+        MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S, MHD_OPTION_STRICT_FOR_CLIENT, -1, MHD_OPTION_END);
     if (!a->mhd)
         return errno ? -errno : -ENOMEM;
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(a->mhd, MHD_DAEMON_INFO_EPOLL_FD);

@@ -74,7 +74,7 @@ static bool put_snapshot(const struct gd_task_record *r, void *arg)
 {
     struct reading *rd = arg;
     note_state(rd, r);
-    gd_put_task(&rd->page, r, rd->t, true);
+    gd_put_task(&rd->page, r, rd->t, !rd->h->no_result);
     gd_buf_putc(&rd->page.text, '\n');
     return true;
 }
@@ -104,16 +104,18 @@ bool gd_answer_not_modified(struct gd_http *h, const char *etag)
 static void answer_plain(struct gd_http *h, struct reading *rd, uint64_t id, unsigned status)
 {
     char etag[GD_ETAG_BYTES];
-    gd_etag_of(rd->page.text.ptr ? rd->page.text.ptr : "", rd->page.text.len, etag);
+    bool poll = status == MHD_HTTP_OK && !h->suspended && h->preferred_ms < 0 && !h->no_result;
+    if (poll)
+        gd_etag_of(rd->page.text.ptr ? rd->page.text.ptr : "", rd->page.text.len, etag);
     bool small = rd->page.text.len <= GD_CACHE_BODY;
     struct MHD_Response *r = gd_http_response(&rd->page.text, "application/json");
     if (!r) {
         gd_http_error(h, -ENOMEM);
         return;
     }
-    gd_http_add(r, MHD_HTTP_HEADER_ETAG, etag);
+    if (poll)
+        gd_http_add(r, MHD_HTTP_HEADER_ETAG, etag);
     add_state(r, rd);
-    bool poll = status == MHD_HTTP_OK && !h->suspended && h->preferred_ms < 0;
     if (poll && gd_answer_not_modified(h, etag)) {
         MHD_destroy_response(r);
     } else if (poll && small && gd_cache_put_task(h->api->cache, id, r, etag)) {
@@ -142,6 +144,14 @@ void gd_answer_task(struct gd_http *h, uint64_t id, unsigned status)
     reading_done(&rd);
 }
 
+void gd_answer_made_task(struct gd_http *h, const struct gd_task_record *r)
+{
+    struct reading rd = {.h = h, .t = gd_core_task(h->api->core, r->id)};
+    (void)put_snapshot(r, &rd);
+    answer_plain(h, &rd, r->id, MHD_HTTP_CREATED);
+    reading_done(&rd);
+}
+
 static void answer_waited(struct gd_http *h, uint64_t id, bool in_time)
 {
     gd_answer_task(h, id, in_time ? MHD_HTTP_OK : MHD_HTTP_ACCEPTED);
@@ -151,6 +161,8 @@ void gd_get_task(struct gd_http *h)
 {
     int64_t wait_ms = -1;
     bool preferred = false;
+    bool result = true;
+    struct gd_err err;
     const char *etag = NULL;
     void (*on_gone)(struct gd_core *, uint64_t) = NULL;
     if (h->query.len == 0 && !gd_http_header(h, "Prefer")) {
@@ -164,6 +176,11 @@ void gd_get_task(struct gd_http *h)
     if (!gd_http_wait(h, &wait_ms, &preferred) ||
         !gd_wait_on_gone(h, gd_wait_cancel_task, &on_gone))
         return;
+    if (gd_params_bool(&h->params, "result", &result, &err) < 0) {
+        gd_http_fail(h, GD_PROBLEM_BAD_REQUEST, "%s", err.text);
+        return;
+    }
+    h->no_result = !result;
     h->preferred_ms = preferred ? wait_ms : -1;
     struct gd_task *t = gd_core_task(h->api->core, h->id);
     if (t && wait_ms > 0)

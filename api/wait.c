@@ -73,7 +73,7 @@ void gd_wait_for(struct gd_http *h, struct gd_future *f, int64_t wait_ms, uint64
         return;
     }
     (void)!gd_future_watch(f, &w->callback); /* the caller has looked */
-    gd_http_keep(h, w, abandon);
+    gd_http_keep_watched(h, w, abandon);
 }
 
 /* --- on_disconnect=cancel */
