@@ -15,8 +15,8 @@
 void gd_put_task(struct gd_page *p, const struct gd_task_record *r, const struct gd_task *t,
                  bool result);
 
-/* The snapshot of a batch; `b` is NULL once it is settled. */
-void gd_put_batch(struct gd_page *p, const struct gd_batch_record *r, const struct gd_batch *b);
+/* The snapshot of a batch; `live` is NULL once it is settled. */
+void gd_put_batch(struct gd_page *p, const struct gd_batch_record *r, const struct gd_batch *live);
 
 /* A task's result alone. */
 void gd_put_result(struct gd_page *p, const struct gd_task_record *r);

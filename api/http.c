@@ -364,6 +364,7 @@ static void handle(struct gd_http *h)
     }
 }
 
+/* NOLINTNEXTLINE(readability-function-size): libmicrohttpd's parameters */
 enum MHD_Result gd_http_access(void *cls, struct MHD_Connection *conn, const char *url,
                                const char *method, const char *version, const char *data,
                                size_t *n_data, void **con_cls)

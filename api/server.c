@@ -123,7 +123,7 @@ static void knock(struct gd_watch *w, uint32_t events)
             pause_listening(a);
             break;
         }
-        struct sockaddr_storage addr;
+        struct sockaddr_storage addr = {0};
         socklen_t n = sizeof(addr);
         int fd = accept4(w->fd, (struct sockaddr *)&addr, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS))

@@ -31,7 +31,7 @@
     X(MSG_BYTES, "msg_bytes", 1024, "the message of a cancel")                                     \
     X(KEY_BYTES, "idempotency_key_bytes", 255, "an Idempotency-Key")                               \
     X(HEADERS, "request_headers", 64, "header fields of a request")                                \
-    X(HEAD_BYTES, "request_head_bytes", 8192, "the head of a request")                            \
+    X(HEAD_BYTES, "request_head_bytes", 8192, "the head of a request")                             \
     X(PAGE, "page", 1000, "entries in one page of a list")                                         \
     X(FAULTS, "faults", 100, "faults named in one answer")                                         \
     X(WAIT_SECONDS, "wait", 86400, "seconds that one request may wait")                            \

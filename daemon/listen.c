@@ -97,13 +97,13 @@ static unsigned port_of(int fd)
     return a.any.sa_family == AF_INET6 ? ntohs(a.in6.sin6_port) : 0;
 }
 
-int gd_listen_open(const char *text, int *ret_fd, unsigned *ret_port, struct gd_err *err)
+int gd_listen_open(const char *address, int *ret_fd, unsigned *ret_port, struct gd_err *err)
 {
-    union address a;
+    union address a = {0};
     socklen_t n = 0;
-    int rc = is_unix(text) ? parse_unix(text, &a, &n, err) : parse_ip(text, &a, &n, err);
+    int rc = is_unix(address) ? parse_unix(address, &a, &n, err) : parse_ip(address, &a, &n, err);
     if (rc == -EPERM)
-        return refuse(text,
+        return refuse(address,
                       "not a loopback address. Whoever can connect may run commands as this user; "
                       "until callers can be told apart, gatherd listens on 127.0.0.0/8, ::1 and "
                       "unix sockets only. From elsewhere: ssh -L, or a proxy that signs callers in",
@@ -113,8 +113,8 @@ int gd_listen_open(const char *text, int *ret_fd, unsigned *ret_port, struct gd_
     int one = 1;
     int fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
-        return gd_err_set(err, -errno, "--listen %.200s: %s", text, gd_err_text(-errno));
-    if (is_unix(text))
+        return gd_err_set(err, -errno, "--listen %.200s: %s", address, gd_err_text(-errno));
+    if (is_unix(address))
         remove_leftover(&a);
     else
         (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
@@ -123,15 +123,15 @@ int gd_listen_open(const char *text, int *ret_fd, unsigned *ret_port, struct gd_
     (void)umask(before);
     if (rc < 0) {
         close(fd);
-        return gd_err_set(err, rc, "--listen %.200s: %s", text, gd_err_text(rc));
+        return gd_err_set(err, rc, "--listen %.200s: %s", address, gd_err_text(rc));
     }
     *ret_fd = fd;
     *ret_port = port_of(fd);
     return 0;
 }
 
-void gd_listen_unlink(const char *text)
+void gd_listen_unlink(const char *address)
 {
-    if (is_unix(text))
-        (void)unlink(text + strlen("unix:"));
+    if (is_unix(address))
+        (void)unlink(address + strlen("unix:"));
 }

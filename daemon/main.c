@@ -31,7 +31,7 @@
 #include <unistd.h>
 
 /* Descriptors that are not for connections: store, workers, outputs being read. */
-#define RESERVED_FDS 256
+#define RESERVED_FDS ((size_t)256)
 /* How long the end waits for answers to get out. */
 #define DRAIN_MS 3000
 

@@ -186,7 +186,7 @@ static int assign_ids(struct gd_core *c, struct gd_submission *s, struct gd_bloc
         struct gd_extent *more = realloc(s->extents, (s->n_extents + 1) * sizeof(*more));
         if (!more)
             return -ENOMEM;
-        uint64_t index = s->n_extents ? more[s->n_extents - 1].index + more[s->n_extents - 1].n : 0;
+        uint64_t index = s->n_jobs - n;
         more[s->n_extents++] = (struct gd_extent){.index = index, .first = first, .n = n};
         s->extents = more;
     }

@@ -85,7 +85,7 @@ int gd_cgroups_open(struct gd_cgroups *g, const char *where, struct gd_err *err)
     if (automatic && (!own_path(own, sizeof(own)) || !is_delegated(own)))
         return 0;
     int fd = open(automatic ? own : where, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct statfs fs;
+    struct statfs fs = {0};
     int rc = fd < 0 || fstatfs(fd, &fs) < 0 ? -errno : 0;
     if (rc == 0 && (unsigned long)fs.f_type != CGROUP2_SUPER_MAGIC)
         rc = -ENOTSUP;

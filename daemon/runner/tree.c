@@ -66,13 +66,14 @@ static bool read_stat(struct sweep *s, pid_t pid, struct proc *ret)
         return false;
     const char *after = strrchr(s->scratch.ptr, ')');
     *ret = (struct proc){.pid = pid};
-    /* Fields 3 state, 4 ppid, 5 pgrp, 6 session, 22 starttime.
-     * NOLINTNEXTLINE(cert-err34-c): the kernel's own format */
+    /* Fields 3 state, 4 ppid, 5 pgrp, 6 session, 22 starttime: the kernel's own format. */
+    /* NOLINTBEGIN(cert-err34-c) */
     return after &&
            sscanf(after,
                   ") %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
                   "%*d %*d %llu",
                   &ret->state, &ret->parent, &ret->group, &ret->session, &ret->started) == 5;
+    /* NOLINTEND(cert-err34-c) */
 }
 
 static struct proc *proc_at(const struct sweep *s, size_t i)

@@ -116,19 +116,19 @@ struct gd_sqlite {
 void *gd_sqlite_write_loop(void *arg);
 
 /* reader.c: the reading half of the store's functions. */
-int gd_sqlite_read_task(struct gd_store *s, uint64_t id, bool outputs, gd_task_record_fn *fn,
+int gd_sqlite_read_task(struct gd_store *store, uint64_t id, bool outputs, gd_task_record_fn *fn,
                         void *arg);
-int gd_sqlite_read_batch(struct gd_store *s, uint64_t id, gd_batch_record_fn *fn, void *arg);
-int gd_sqlite_list_tasks(struct gd_store *s, const struct gd_query *q, gd_task_record_fn *fn,
+int gd_sqlite_read_batch(struct gd_store *store, uint64_t id, gd_batch_record_fn *fn, void *arg);
+int gd_sqlite_list_tasks(struct gd_store *store, const struct gd_query *f, gd_task_record_fn *fn,
                          void *arg);
-int gd_sqlite_list_batches(struct gd_store *s, const struct gd_query *q, gd_batch_record_fn *fn,
+int gd_sqlite_list_batches(struct gd_store *store, const struct gd_query *f, gd_batch_record_fn *fn,
                            void *arg);
-int gd_sqlite_read_children(struct gd_store *s, uint64_t batch, uint64_t from,
+int gd_sqlite_read_children(struct gd_store *store, uint64_t batch, uint64_t from,
                             gd_task_record_fn *fn, void *arg);
-int gd_sqlite_read_extents(struct gd_store *s, uint64_t batch, struct gd_buf *to);
-int gd_sqlite_read_key(struct gd_store *s, struct gd_idempotency *key);
-int gd_sqlite_read_job(struct gd_store *s, uint64_t task, struct gd_buf *to);
-int gd_sqlite_read_exception(struct gd_store *s, uint64_t task, struct gd_buf *to);
+int gd_sqlite_read_extents(struct gd_store *store, uint64_t batch, struct gd_buf *to);
+int gd_sqlite_read_key(struct gd_store *store, struct gd_idempotency *key);
+int gd_sqlite_read_job(struct gd_store *store, uint64_t task, struct gd_buf *to);
+int gd_sqlite_read_exception(struct gd_store *store, uint64_t task, struct gd_buf *to);
 void gd_sqlite_reader_done(struct gd_sqlite *s);
 
 #endif

@@ -15,7 +15,7 @@
 #include <string.h>
 
 /* Commits that nobody waits for are this far apart, once BURST of them came in a row. */
-#define GAP_US 2000
+#define GAP_US INT64_C(2000)
 #define BURST  8
 /* The disk is full: what must be written is tried again after this long. */
 #define FULL_AGAIN_MS 200
@@ -90,7 +90,7 @@ static void hand_back(struct gd_sqlite *s, struct gd_node *ops)
 static bool wait_for_room(struct gd_sqlite *s, struct gd_node *group)
 {
     struct timespec until;
-    deadline_in(&until, FULL_AGAIN_MS * 1000);
+    deadline_in(&until, (int64_t)FULL_AGAIN_MS * 1000);
     (void)pthread_mutex_lock(&s->mutex);
     gd_list_splice(group, &s->queue); /* `group` goes first */
     gd_list_splice(&s->queue, group);
