@@ -82,6 +82,15 @@ $(BIN)/tests/%: $(B)/tests/unit/%.o $(SUPPORT) $(ALL_LIBS)
 	    $(LIBS_gatherd) $(LIBS_gatherd-fetcher)
 $(B)/tests/%.o: CPPFLAGS += $(shell pkg-config --cflags check)
 
+# --- what the demo and the figures need besides: a program for each file
+BENCH := $(patsubst tests/bench/%.c,$(BIN)/bench/%,$(wildcard tests/bench/*.c))
+$(BIN)/demo/%: $(B)/tests/demo/%.o
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ -lpthread
+$(BIN)/bench/%: $(B)/tests/bench/%.o
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ -lmicrohttpd -lpthread
+
 check: $(UNIT)
 	@tests/run-unit $(UNIT)
 
@@ -99,13 +108,13 @@ deps:
 	@tests/deps
 
 demo: deps
-	@$(MAKE) --no-print-directory -s all
+	@$(MAKE) --no-print-directory -s all $(BIN)/demo/fileserver
 	@tests/demo/run $(BIN)
 
 test: deps
 	@tests/run-all
 
-bench: deps all
+bench: deps all $(BENCH)
 	tests/bench/run $(BIN)
 
 install: all
