@@ -43,8 +43,11 @@ struct gd_core {
     struct gd_node feeds;  /* struct gd_feed: submissions not yet all in line */
     struct gd_node staged; /* struct gd_submission: ids that must stay unseen */
     size_t ahead;          /* commands leased beyond the slots */
-    size_t n_ended;        /* commands; to see how many end while a lease is written */
-    size_t n_submitting;   /* SUBMITs under way */
+    size_t n_in_stock;     /* commands that lie at the runner and have not started */
+    size_t n_ended;        /* commands so far, and when `ahead` was learned last */
+    size_t learned_ended;
+    int64_t learned_us;
+    size_t n_submitting; /* SUBMITs under way */
     size_t n_settled;
     struct gd_op_mark mark;
     bool marking;     /* `mark` is under way */

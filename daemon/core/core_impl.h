@@ -19,6 +19,12 @@ static inline bool gd_core_is_long(const struct gd_task *t)
     return t->sleep_ms >= GD_LONG_SLEEP_MS;
 }
 
+/* A command that lies at the runner and has not started. */
+static inline bool gd_core_is_in_stock(const struct gd_task *t)
+{
+    return t->phase == GD_TASK_LEASED && gd_class_of((enum gd_kind)t->kind) == GD_CLASS_COMMAND;
+}
+
 /* Moves a task to another phase; the one place where that happens. */
 void gd_task_go(struct gd_task *t, enum gd_task_phase phase);
 

@@ -2,8 +2,8 @@
  * written, executors begin.
  *
  * Commands are leased ahead: a few more than there are slots lie at the runner, so
- * that it starts the next one without waiting for us or the disk. How many is
- * learned: as many as ended while the last lease was being written, twice.
+ * that it starts the next one without waiting for us or the disk. How many is learned:
+ * twice what ends in the time that a lease takes to be written.
  */
 #include "base/clock.h"
 #include "base/exception.h"
@@ -25,7 +25,8 @@
 struct lease_write {
     struct gd_op_lease op;
     struct gd_core *core;
-    size_t n_ended; /* commands, when it was queued */
+    int64_t queued_us;
+    bool is_commands;
     size_t cap;
     struct gd_lease leases[];
 };
@@ -72,7 +73,7 @@ static struct lease_write *lease_new(struct gd_core *c, size_t cap)
     if (w) {
         w->core = c;
         w->cap = cap;
-        w->n_ended = c->n_ended;
+        w->queued_us = gd_mono_us();
         w->op.op.kind = GD_OP_LEASE;
         w->op.leases = w->leases;
     }
@@ -94,6 +95,7 @@ void gd_core_started(struct gd_core *c, struct gd_task *t, int64_t wall_ms)
 {
     if (t->phase != GD_TASK_LEASED)
         return;
+    c->n_in_stock -= gd_core_is_in_stock(t);
     gd_task_go(t, GD_TASK_RUNNING);
     note_started(c, t, wall_ms);
 }
@@ -122,15 +124,23 @@ static void begin_leased(struct gd_core *c, struct gd_task *t)
         return;
     }
     gd_task_go(t, GD_TASK_LEASED);
+    c->n_in_stock += gd_core_is_in_stock(t);
     int rc = ex->ops->start(ex, t);
     if (rc < 0)
         cannot_start(c, t, rc);
 }
 
-/* Twice what ended meanwhile, and slowly back. */
-static void learn_ahead(struct gd_core *c, size_t n_ended)
+/* Quickly up, slowly back. If the runner ran dry the rate is too low for the time
+ * being; twice of it is more than there was, so it grows until that is over. */
+static void learn_ahead(struct gd_core *c, int64_t queued_us)
 {
-    size_t want = AHEAD_MIN + 2 * n_ended;
+    int64_t now_us = gd_mono_us();
+    int64_t since_us = now_us - c->learned_us > 0 ? now_us - c->learned_us : 1;
+    int64_t took_us = now_us - queued_us;
+    size_t n_ended = c->n_ended - c->learned_ended;
+    size_t want = AHEAD_MIN + (size_t)(2 * (int64_t)n_ended * took_us / since_us);
+    c->learned_us = now_us;
+    c->learned_ended = c->n_ended;
     c->ahead = want > c->ahead ? want : c->ahead - (c->ahead - want + 7) / 8;
     if (c->ahead > AHEAD_MAX)
         c->ahead = AHEAD_MAX;
@@ -140,7 +150,8 @@ static void leases_are_on_disk(struct gd_op *op)
 {
     struct lease_write *w = GD_OWNER(op, struct lease_write, op.op);
     struct gd_core *c = w->core;
-    learn_ahead(c, c->n_ended - w->n_ended);
+    if (w->is_commands)
+        learn_ahead(c, w->queued_us);
     for (size_t i = 0; i < w->op.n && !c->closing; i++) {
         struct gd_task *t = gd_core_task(c, w->leases[i].task);
         if (t && t->phase == GD_TASK_LEASING)
@@ -170,6 +181,9 @@ static bool lease_some(struct gd_core *c, enum gd_class class, struct gd_executo
         return true;
     }
     struct gd_task *t = NULL;
+    w->is_commands = class == GD_CLASS_COMMAND;
+    /* With nothing in stock at the runner, slots wait for this lease. */
+    w->op.op.urgent = !w->is_commands || c->n_in_stock == 0;
     while (w->op.n < w->cap && (t = gd_schedule_next(&c->schedule, class, &budget))) {
         gd_task_go(t, GD_TASK_LEASING);
         w->leases[w->op.n++] =
@@ -278,6 +292,7 @@ void gd_core_requeue(struct gd_core *c, struct gd_task *t)
     gd_schedule_release(&c->schedule, t, gd_core_lanes(t));
     if (t->batch && gd_task_state(t) == GD_RUNNING)
         t->batch->n_running--;
+    c->n_in_stock -= gd_core_is_in_stock(t);
     gd_task_go(t, GD_TASK_QUEUED);
     t->started_ms = 0;
     gd_core_task_changed(c, t);

@@ -58,11 +58,15 @@ static int restore(struct gd_core *c, struct gd_task *t, const struct gd_recover
     x->lease_epoch = r->lease.epoch;
     t->attempt = (uint16_t)r->lease.attempt;
     t->started_ms = r->lease.started_ms;
-    gd_task_go(t, t->kind == GD_KIND_SLEEP ? GD_TASK_RUNNING : GD_TASK_LEASING);
-    if (t->kind != GD_KIND_SLEEP)
+    if (t->kind == GD_KIND_SLEEP) {
+        gd_task_go(t, GD_TASK_RUNNING);
+        if (t->batch)
+            note_started(t);
+    } else {
+        gd_task_go(t, GD_TASK_LEASING);
         gd_task_go(t, GD_TASK_LEASED);
-    else if (t->batch)
-        note_started(t);
+    }
+    c->n_in_stock += gd_core_is_in_stock(t);
     return gd_schedule_count(&c->schedule, t, gd_core_lanes(t));
 }
 

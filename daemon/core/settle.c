@@ -109,6 +109,7 @@ static void begin_settling(struct gd_core *c, struct gd_task *t, struct settle_w
     w->op.cancelled = t->extra != NULL;
     if (t->due.pos)
         c->executors[t->kind]->ops->drop(c->executors[t->kind], t);
+    c->n_in_stock -= gd_core_is_in_stock(t);
     gd_task_go(t, GD_TASK_SETTLING);
     c->n_ended += gd_class_of((enum gd_kind)t->kind) == GD_CLASS_COMMAND;
     gd_core_pump(c);

@@ -48,7 +48,8 @@ enum gd_op_kind {
 struct gd_op {
     struct gd_node node;
     enum gd_op_kind kind;
-    int rc; /* set by the store before `done` */
+    bool urgent; /* something stands still until it is written */
+    int rc;      /* set by the store before `done` */
     void (*done)(struct gd_op *op);
 };
 

@@ -17,22 +17,13 @@
 /* Arguments: program, two options with values, those of the configuration, NULL. */
 #define OWN_ARGS 5
 
-static void close_watch(struct gd_loop *l, struct gd_watch *w)
-{
-    if (!w->on)
-        return;
-    int fd = w->fd;
-    gd_watch_stop(l, w);
-    close(fd);
-}
-
 static void says_ready(struct gd_watch *w, uint32_t events)
 {
     (void)events;
     struct gd_remote *r = GD_OWNER(w, struct gd_remote, ready);
     char word[8];
     bool listens = read(w->fd, word, sizeof(word)) > 0;
-    close_watch(r->core->loop, w);
+    gd_watch_close(r->core->loop, w);
     gd_remote_launched(r, listens);
 }
 
@@ -43,7 +34,7 @@ static void has_ended(struct gd_watch *w, uint32_t events)
     siginfo_t info = {0};
     char status[21];
     (void)waitid(P_PIDFD, (id_t)w->fd, &info, WEXITED);
-    close_watch(r->core->loop, w);
+    gd_watch_close(r->core->loop, w);
     if (!r->closing)
         gd_log(GD_LOG_WARNING, "worker-ended", "worker", r->ops->program,
                info.si_code == CLD_EXITED ? "exit" : "signal", gd_log_num(status, info.si_status),
@@ -142,8 +133,8 @@ int gd_remote_launch(struct gd_remote *r)
         close(ends[0]);
         return rc;
     }
-    close_watch(r->core->loop, &r->child);
-    close_watch(r->core->loop, &r->ready);
+    gd_watch_close(r->core->loop, &r->child);
+    gd_watch_close(r->core->loop, &r->ready);
     r->child.fn = has_ended;
     r->ready.fn = says_ready;
     int pidfd = pidfd_open(pid, 0);
@@ -157,6 +148,6 @@ int gd_remote_launch(struct gd_remote *r)
 
 void gd_remote_launch_done(struct gd_remote *r)
 {
-    close_watch(r->core->loop, &r->child);
-    close_watch(r->core->loop, &r->ready);
+    gd_watch_close(r->core->loop, &r->child);
+    gd_watch_close(r->core->loop, &r->ready);
 }

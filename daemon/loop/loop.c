@@ -131,16 +131,30 @@ int gd_watch_change(struct gd_loop *l, struct gd_watch *w, uint32_t events)
     return epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, w->fd, &ev) < 0 ? -errno : 0;
 }
 
+/* It may have an event further down in the batch that is being handled. */
+static void forget_events(struct gd_loop *l, const struct gd_watch *w)
+{
+    for (int i = 0; i < l->n_events; i++)
+        if (l->events[i].data.ptr == w)
+            l->events[i].data.ptr = NULL;
+}
+
 void gd_watch_stop(struct gd_loop *l, struct gd_watch *w)
 {
     if (!w->on)
         return;
     (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, w->fd, NULL);
     w->on = false;
-    /* It may have an event further down in the batch that is being handled. */
-    for (int i = 0; i < l->n_events; i++)
-        if (l->events[i].data.ptr == w)
-            l->events[i].data.ptr = NULL;
+    forget_events(l, w);
+}
+
+void gd_watch_close(struct gd_loop *l, struct gd_watch *w)
+{
+    if (!w->on)
+        return;
+    close(w->fd);
+    w->on = false;
+    forget_events(l, w);
 }
 
 /* --- all */

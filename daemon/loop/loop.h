@@ -96,4 +96,8 @@ GD_MUST_CHECK int gd_watch_change(struct gd_loop *l, struct gd_watch *w, uint32_
 /* Ends it; before the descriptor is closed. Off is fine. */
 void gd_watch_stop(struct gd_loop *l, struct gd_watch *w);
 
+/* Ends it and closes the descriptor, of which there must be no other copy: epoll(7)
+ * then forgets it by itself. Off is fine. */
+void gd_watch_close(struct gd_loop *l, struct gd_watch *w);
+
 #endif

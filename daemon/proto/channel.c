@@ -1,5 +1,6 @@
 #include "daemon/proto/channel.h"
 
+#include "base/clock.h"
 #include "base/list.h"
 
 #include <errno.h>
@@ -17,7 +18,10 @@
 
 struct gd_channel {
     struct gd_watch watch;
-    struct gd_soon tell; /* reports `gone` */
+    struct gd_soon tell;        /* reports `gone` */
+    struct gd_soon push;        /* sends what has come together in this round … */
+    struct gd_timer push_later; /* … or in this millisecond */
+    int64_t pushed_ms;
     struct gd_loop *loop;
     const struct gd_channel_ops *ops;
     void *arg;
@@ -129,13 +133,18 @@ static void want_write(struct gd_channel *c, bool on)
         break_off(c, rc);
 }
 
+/* Sends what the socket takes. */
 static void flush(struct gd_channel *c)
 {
+    if (c->gone)
+        return;
     while (!gd_list_empty(&c->unsent)) {
         struct parcel *p = GD_OWNER(c->unsent.next, struct parcel, node);
         int rc = try_send(c, &p->msg);
-        if (rc == -EAGAIN)
+        if (rc == -EAGAIN) {
+            want_write(c, true);
             return;
+        }
         if (rc < 0) {
             break_off(c, rc);
             return;
@@ -147,27 +156,43 @@ static void flush(struct gd_channel *c)
     want_write(c, false);
 }
 
+static void push_now(struct gd_soon *s)
+{
+    struct gd_channel *c = GD_OWNER(s, struct gd_channel, push);
+    c->pushed_ms = gd_mono_ms();
+    flush(c);
+}
+
+static void push_is_due(struct gd_timer *t)
+{
+    push_now(&GD_OWNER(t, struct gd_channel, push_later)->push);
+}
+
+/* Each message that finds the other side asleep costs it a wake-up, which is dearer
+ * than the message. So what comes in one round goes out together, and under load what
+ * comes in one millisecond. */
+static void push_soon(struct gd_channel *c)
+{
+    int64_t now_ms = gd_mono_ms();
+    if (c->writing || gd_node_linked(&c->push.node) || gd_timer_is_set(&c->push_later))
+        return;
+    if (now_ms > c->pushed_ms || gd_timer_at(c->loop, &c->push_later, now_ms + 1) < 0)
+        gd_soon(c->loop, &c->push);
+}
+
 void gd_channel_send(struct gd_channel *c, struct gd_msg *m)
 {
     int rc = c->gone ? -EPIPE : gd_buf_error(&m->fields);
-    if (rc == 0 && gd_list_empty(&c->unsent))
-        rc = try_send(c, m);
-    else if (rc == 0)
-        rc = -EAGAIN;
-    if (rc == -EAGAIN) {
-        struct parcel *p = calloc(1, sizeof(*p));
-        if (p) {
-            p->msg = *m;
-            gd_list_push(&c->unsent, &p->node);
-            *m = (struct gd_msg){0};
-            want_write(c, true);
-            return;
-        }
-        rc = -ENOMEM;
+    struct parcel *p = rc == 0 ? calloc(1, sizeof(*p)) : NULL;
+    if (p) {
+        p->msg = *m;
+        gd_list_push(&c->unsent, &p->node);
+        *m = (struct gd_msg){0};
+        push_soon(c);
+        return;
     }
     gd_msg_free(m);
-    if (rc < 0)
-        break_off(c, rc);
+    break_off(c, rc < 0 ? rc : -ENOMEM);
 }
 
 bool gd_channel_is_behind(const struct gd_channel *c)
@@ -306,6 +331,8 @@ struct gd_channel *gd_channel_new(struct gd_loop *l, int own_fd, const struct gd
     c->fd = own_fd;
     c->watch.fn = ready;
     c->tell.fn = tell_gone;
+    c->push.fn = push_now;
+    c->push_later.fn = push_is_due;
     gd_list_init(&c->unsent);
     int rc = fcntl(own_fd, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
     if (rc == 0)
@@ -322,8 +349,12 @@ void gd_channel_free(struct gd_channel *c)
 {
     if (!c)
         return;
+    flush(c);
+    c->gone = true;
     gd_watch_stop(c->loop, &c->watch);
     gd_soon_cancel(&c->tell);
+    gd_soon_cancel(&c->push);
+    gd_timer_stop(c->loop, &c->push_later);
     close(c->fd);
     struct gd_node *node;
     while ((node = gd_list_shift(&c->unsent))) {

@@ -30,10 +30,10 @@ struct gd_channel_ops {
 struct gd_channel *gd_channel_new(struct gd_loop *l, int own_fd, const struct gd_channel_ops *ops,
                                   void *arg) GD_MUST_CHECK;
 
-/* Closes the socket; messages not sent are lost. NULL is fine. */
+/* Sends what the socket still takes, and closes it. NULL is fine. */
 void gd_channel_free(struct gd_channel *c);
 
-/* Sends `m` and empties it. Failure (no memory) breaks the channel, as the peer
+/* Sends `m`, soon, and empties it. Failure (no memory) breaks the channel, as the peer
  * going away does: `gone` follows, so there is nothing to check. */
 void gd_channel_send(struct gd_channel *c, struct gd_msg *m);
 

@@ -34,15 +34,6 @@ static struct gd_command *command(struct gd_unit *u)
 
 /* --- its end */
 
-static void stop_watch(struct gd_loop *l, struct gd_watch *w)
-{
-    if (!w->on)
-        return;
-    int fd = w->fd;
-    gd_watch_stop(l, w);
-    close(fd);
-}
-
 static void report(const struct gd_command *c, struct gd_msg *m)
 {
     if (c->exited) {
@@ -90,7 +81,7 @@ static bool read_some(struct gd_command *c, struct gd_stream *s)
             continue;
         if (n < 0 && errno == EAGAIN)
             return true;
-        stop_watch(c->cs->loop, &s->watch);
+        gd_watch_close(c->cs->loop, &s->watch);
         return false;
     }
 }
@@ -154,16 +145,13 @@ static void has_exited(struct gd_watch *w, uint32_t events)
 {
     (void)events;
     struct gd_command *c = GD_OWNER(w, struct gd_command, exit);
-    int fd = w->fd;
     reap(c, c->dying);
-    gd_watch_stop(c->cs->loop, w);
-    w->fd = fd; /* for the second reaping of one that was being ended */
-    if (c->dying) {
+    if (c->dying) { /* the descriptor stays for the second reaping */
+        gd_watch_stop(c->cs->loop, w);
         gd_command_linger(c);
         return;
     }
-    close(fd);
-    w->fd = -1;
+    gd_watch_close(c->cs->loop, w);
     finish(c);
 }
 
@@ -312,10 +300,10 @@ static void op_drop(struct gd_unit *u)
     gd_timer_stop(l, &c->limit);
     gd_timer_stop(l, &c->force);
     gd_timer_stop(l, &c->wait);
-    stop_watch(l, &c->out.watch);
-    stop_watch(l, &c->err.watch);
-    stop_watch(l, &c->exit);
-    stop_watch(l, &c->empty);
+    gd_watch_close(l, &c->out.watch);
+    gd_watch_close(l, &c->err.watch);
+    gd_watch_close(l, &c->exit);
+    gd_watch_close(l, &c->empty);
     gd_sink_free(&c->out.sink);
     gd_sink_free(&c->err.sink);
     gd_command_drop_start(c);
@@ -442,7 +430,7 @@ void gd_commands_close(struct gd_commands *cs)
 {
     gd_soon_cancel(&cs->sweep);
     gd_timer_stop(cs->loop, &cs->reap);
-    stop_watch(cs->loop, &cs->child);
+    gd_watch_close(cs->loop, &cs->child);
     gd_cgroups_close(&cs->cgroups);
     gd_spawner_done(&cs->spawner);
     gd_map_free(&cs->by_pid);

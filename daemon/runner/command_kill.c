@@ -140,11 +140,7 @@ void gd_commands_sweep(struct gd_soon *s)
 void gd_command_kill_done(struct gd_command *c)
 {
     gd_timer_stop(c->cs->loop, &c->force);
-    if (c->empty.on) {
-        int fd = c->empty.fd;
-        gd_watch_stop(c->cs->loop, &c->empty);
-        close(fd);
-    }
+    gd_watch_close(c->cs->loop, &c->empty);
     if (c->dying && c->exited)
         c->cs->n_lingering--;
 }

@@ -92,13 +92,11 @@ static int make_arguments(struct launch *l, const struct gd_command *c)
     return 0;
 }
 
-/* Its stdin: a memory file with what the job gave, or /dev/null. */
+/* Its stdin: a memory file with what the job gave; none is /dev/null. */
 static int make_input(struct launch *l, const struct gd_command *c)
 {
-    if (!c->input.ptr) {
-        l->in = fcntl(c->cs->null_fd, F_DUPFD_CLOEXEC, 3);
-        return l->in < 0 ? -errno : 0;
-    }
+    if (!c->input.ptr)
+        return 0;
     l->in = memfd_create("stdin", MFD_CLOEXEC);
     if (l->in < 0)
         return -errno;
@@ -203,7 +201,7 @@ int gd_command_launch(struct gd_command *c, const char **ret_stage)
                              .envp = l.envp,
                              .path = l.path,
                              .cwd = c->cwd ? c->cwd : "/",
-                             .fds = {l.in, l.out[1], l.err[1]},
+                             .fds = {l.in < 0 ? c->cs->null_fd : l.in, l.out[1], l.err[1]},
                              .cgroup_fd = l.procs};
         struct gd_spawned child = {.pidfd = -1};
         rc = gd_spawn(&c->cs->spawner, &s, &child);

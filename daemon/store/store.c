@@ -16,8 +16,20 @@
 
 static bool is_urgent(const struct gd_op *op)
 {
-    return op->kind != GD_OP_LEASE && op->kind != GD_OP_SETTLE && op->kind != GD_OP_UNSTAGE &&
-           op->kind != GD_OP_MARK;
+    switch (op->kind) {
+    case GD_OP_LEASE:
+    case GD_OP_SETTLE:
+    case GD_OP_UNSTAGE:
+    case GD_OP_MARK:
+        return op->urgent;
+    case GD_OP_SUBMIT:
+    case GD_OP_CANCEL:
+    case GD_OP_BATCH_END:
+    case GD_OP_PATCH:
+    case GD_OP_STAGE:
+        break;
+    }
+    return true; /* a client waits for the answer */
 }
 
 static void send_now(struct gd_soon *soon)

@@ -15,7 +15,7 @@
 #include <string.h>
 
 /* Commits that nobody waits for are this far apart, once BURST of them came in a row. */
-#define GAP_US INT64_C(2000)
+#define GAP_US INT64_C(4000)
 #define BURST  8
 /* The disk is full: what must be written is tried again after this long. */
 #define FULL_AGAIN_MS 200
