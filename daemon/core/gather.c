@@ -16,10 +16,10 @@ static void decide_last(struct gd_gather *g)
 {
     if (g->rule == GD_GATHER_GROUP && g->counts[GD_FAILED] > 0)
         decide(g, GD_FAILED, GD_CAUSE_GROUP); /* real failures win over a cancel (P03) */
+    else if (g->cancelled)
+        decide(g, GD_CANCELLED, GD_CAUSE_CANCEL); /* over a timeout, too (M05) */
     else if (g->expired)
         decide(g, GD_FAILED, GD_CAUSE_TIMEOUT);
-    else if (g->cancelled)
-        decide(g, GD_CANCELLED, GD_CAUSE_CANCEL);
     else
         decide(g, GD_SUCCEEDED, GD_CAUSE_CHILDREN);
 }
@@ -30,26 +30,48 @@ static void count(struct gd_gather *g, size_t i, enum gd_state state)
     g->n_left--;
     g->counts[state]++;
     if (state != GD_SUCCEEDED && g->culprit == GD_NO_CHILD &&
-        (g->rule == GD_GATHER_FIRST || state == GD_FAILED))
+        (g->rule == GD_GATHER_FIRST || state == GD_FAILED)) {
         g->culprit = i;
+        g->culprit_state = (uint8_t)state;
+    }
 }
 
-static void react(struct gd_gather *g, size_t i, enum gd_state state)
+/* A child has ended in `state`, not successfully; one that was cancelled with the
+ * gather says nothing but that. */
+static void decide_first(struct gd_gather *g, enum gd_state state)
 {
-    if (!g->decided && g->rule == GD_GATHER_FIRST && g->culprit == i && !g->expired) {
-        bool by_cancel = g->cancelled && state == GD_CANCELLED;
-        decide(g, by_cancel ? GD_CANCELLED : GD_FAILED,
-               by_cancel ? GD_CAUSE_CANCEL : GD_CAUSE_CHILD);
-    }
-    if (g->rule == GD_GATHER_GROUP && state == GD_FAILED && !g->aborting && g->n_left > 0) {
-        g->aborting = true;
-        g->ops->abort(g);
-    }
-    if (g->n_left > 0)
+    if (g->cancelled && state == GD_CANCELLED)
+        decide(g, GD_CANCELLED, GD_CAUSE_CANCEL);
+    else if (!g->expired)
+        decide(g, GD_FAILED, GD_CAUSE_CHILD);
+}
+
+static void abort_once(struct gd_gather *g)
+{
+    if (g->aborting || g->n_left == 0)
         return;
+    g->aborting = true;
+    g->ops->abort(g);
+}
+
+/* If all have ended it is over; an abort may have noticed before. */
+static void settle(struct gd_gather *g)
+{
+    if (g->n_left > 0 || g->over)
+        return;
+    g->over = true;
     if (!g->decided)
         decide_last(g);
     g->ops->settled(g);
+}
+
+static void react(struct gd_gather *g, enum gd_state state)
+{
+    if (!g->decided && g->rule == GD_GATHER_FIRST && state != GD_SUCCEEDED)
+        decide_first(g, state);
+    if (g->rule == GD_GATHER_GROUP && state == GD_FAILED)
+        abort_once(g);
+    settle(g);
 }
 
 static void child_done(struct gd_callback *cb, struct gd_future *f)
@@ -58,7 +80,7 @@ static void child_done(struct gd_callback *cb, struct gd_future *f)
     struct gd_gather *g = s->gather;
     size_t i = (size_t)(s - g->slots);
     count(g, i, (enum gd_state)f->state);
-    react(g, i, (enum gd_state)f->state);
+    react(g, (enum gd_state)f->state);
 }
 
 int gd_gather_init(struct gd_gather *g, size_t n, enum gd_gather_rule rule,
@@ -99,7 +121,7 @@ void gd_gather_add(struct gd_gather *g, size_t i, struct gd_future *f)
     s->gather = g;
     s->callback.fn = child_done;
     if (!gd_future_watch(f, &s->callback))
-        child_done(&s->callback, f);
+        count(g, i, (enum gd_state)f->state);
 }
 
 void gd_gather_add_ended(struct gd_gather *g, size_t i, enum gd_state state)
@@ -109,18 +131,12 @@ void gd_gather_add_ended(struct gd_gather *g, size_t i, enum gd_state state)
 
 void gd_gather_begin(struct gd_gather *g)
 {
-    if (g->decided) {
-        /* before a restart; what may be missing is that all have ended since */
-    } else if (g->rule == GD_GATHER_FIRST && g->culprit != GD_NO_CHILD) {
-        decide(g, GD_FAILED, GD_CAUSE_CHILD);
-    } else if (g->rule == GD_GATHER_GROUP && g->counts[GD_FAILED] > 0 && g->n_left > 0) {
-        g->aborting = true;
-        g->ops->abort(g);
-    } else if (g->n_left == 0) {
-        decide_last(g);
-    }
-    if (g->n_left == 0)
-        g->ops->settled(g);
+    /* Decided before a restart: what may be missing is that all have ended since. */
+    if (!g->decided && g->rule == GD_GATHER_FIRST && g->culprit != GD_NO_CHILD)
+        decide_first(g, (enum gd_state)g->culprit_state);
+    if (!g->decided && g->rule == GD_GATHER_GROUP && g->counts[GD_FAILED] > 0)
+        abort_once(g);
+    settle(g);
 }
 
 bool gd_gather_cancel(struct gd_gather *g)

@@ -12,8 +12,8 @@
  *
  * cancel(): a FIRST gather is decided with the first child that ends cancelled, the
  * others when all have ended, as cancelled (asyncio: CancelledError). expire() is
- * wait_for()'s timeout: decided when all have ended, as failed (TimeoutError).
- * What has been decided never changes.
+ * wait_for()'s timeout: decided when all have ended, as failed (TimeoutError). A cancel
+ * beside it stays a cancel. What has been decided never changes.
  *
  * Thread: loop thread only.
  */
@@ -66,9 +66,11 @@ struct gd_gather {
     size_t n_left;
     size_t counts[GD_N_STATES]; /* of children that have ended */
     size_t culprit;             /* index; GD_NO_CHILD */
+    uint8_t culprit_state;      /* enum gd_state */
     uint8_t rule;               /* enum gd_gather_rule */
     bool decided;
     bool aborting;
+    bool over;      /* settled() was called */
     bool cancelled; /* cancel() was called */
     bool expired;   /* expire() was called */
 };
@@ -83,7 +85,8 @@ GD_MUST_CHECK int gd_gather_resize(struct gd_gather *g, size_t n);
 /* Unwatches all and frees the slots. */
 void gd_gather_done(struct gd_gather *g);
 
-/* Watches `f` as child `i`; each child once. If `f` is done already it counts at once. */
+/* Watches `f` as child `i`; each child once, before gd_gather_begin(). One that is done
+ * already counts, but decides nothing until then. */
 void gd_gather_add(struct gd_gather *g, size_t i, struct gd_future *f);
 
 /* Child `i` ended in `state` before this process began (recovery). Decides nothing
