@@ -115,9 +115,12 @@ bool gd_core_is_staged(const struct gd_core *c, uint64_t task);
 
 struct gd_batch *gd_core_batch(const struct gd_core *c, uint64_t id);
 
+/* A task that is not done; NULL: the store knows it, or nobody. While callbacks of its
+ * future run it is done already, though still in the table. */
 static inline struct gd_task *gd_core_task(const struct gd_core *c, uint64_t id)
 {
-    return gd_task_find(&c->tasks, id);
+    struct gd_task *t = gd_task_find(&c->tasks, id);
+    return t && !gd_future_done(&t->future) ? t : NULL;
 }
 
 /* --- asking for changes */
