@@ -201,9 +201,12 @@ static bool put_one(const struct gd_task_record *r, void *arg)
     rs->n++;
     if (!rs->lines && r->index > 0 && (b->len == 0 || b->ptr[b->len - 1] == '\n'))
         gd_buf_putc(b, ',');
+    size_t from = b->len;
     gd_put_entry(rs->page, r, t);
-    if (rs->lines)
+    if (rs->lines) {
+        gd_page_one_line(b, from); /* a value is as the client wrote it */
         gd_buf_putc(b, '\n');
+    }
     return true;
 }
 

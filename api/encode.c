@@ -55,7 +55,9 @@ static void put_command(struct gd_page *p, const struct gd_task_record *r)
 static void put_raw_stream(struct gd_page *p, const struct gd_task_record *r)
 {
     if (!r->out.in_file) {
+        size_t from = p->text.len;
         gd_json_raw(&p->text, r->out.bytes);
+        gd_page_one_line(&p->text, from);
         return;
     }
     gd_json_raw(&p->text, GD_SPAN(" ")); /* for the comma, if one is due */
@@ -343,7 +345,7 @@ void gd_put_batch(struct gd_page *p, const struct gd_batch_record *r, const stru
     gd_json_name(b, "done");
     gd_json_bool(b, done);
     gd_json_name(b, "settled");
-    gd_json_bool(b, !live && r->settled_ms);
+    gd_json_bool(b, done && r->settled_ms);
     gd_json_name(b, "total");
     gd_json_u64(b, r->n);
     put_counts(b, r, live);

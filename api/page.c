@@ -26,6 +26,13 @@ void gd_page_reset(struct gd_page *p)
     gd_buf_reset(&p->holes);
 }
 
+void gd_page_one_line(struct gd_buf *text, size_t from)
+{
+    for (size_t i = from; i < text->len; i++)
+        if (text->ptr[i] == '\n' || text->ptr[i] == '\r')
+            text->ptr[i] = ' ';
+}
+
 void gd_page_hole(struct gd_page *p, struct gd_hole hole)
 {
     hole.at = p->text.len;
@@ -93,6 +100,7 @@ static bool read_more(struct sender *s, const struct gd_hole *hole)
     gd_buf_reset(&s->file);
     if (hole->raw) {
         gd_buf_put(&s->file, s->tail, have);
+        gd_page_one_line(&s->file, 0);
         s->n_tail = 0;
     } else {
         size_t used = gd_json_escape(&s->file, s->tail, have, n <= 0);

@@ -18,7 +18,7 @@ struct gd_hole {
     uint64_t task;
     uint32_t attempt;
     bool is_err; /* stderr, else stdout */
-    bool raw;    /* as it is, not as the inside of a JSON string */
+    bool raw;    /* JSON, made one line, not the inside of a string */
 };
 
 struct gd_page {
@@ -28,6 +28,9 @@ struct gd_page {
 
 void gd_page_free(struct gd_page *p);
 void gd_page_reset(struct gd_page *p);
+
+/* Makes blanks of the line breaks from `from` on. In JSON they are between tokens only. */
+void gd_page_one_line(struct gd_buf *text, size_t from);
 
 /* Leaves a hole at the end of the text. */
 void gd_page_hole(struct gd_page *p, struct gd_hole hole);
