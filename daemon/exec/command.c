@@ -134,7 +134,7 @@ static int read_exited(struct gd_remote *r, const struct gd_task *t, const struc
 {
     (void)r;
     const struct gd_msg_view *v = x->v;
-    uint64_t note = gd_msg_num(v, GD_FIELD_NOTE, GD_NOTE_CHECK);
+    uint64_t note = gd_msg_num(v, GD_FIELD_NOTE, 0);
     bool ran = has(v, GD_FIELD_CODE) || has(v, GD_FIELD_SIGNALED);
     bool cancelled = has(v, GD_FIELD_CANCELLED);
     if (has(v, GD_FIELD_ERRNO))
