@@ -1,7 +1,6 @@
 #include "api/encode.h"
 
 #include "base/json_out.h"
-#include "base/utf8.h"
 
 #include <string.h>
 
@@ -15,16 +14,20 @@ enum gd_state gd_shown_state(const struct gd_task_record *r, const struct gd_tas
 /* --- results */
 
 /* One output stream as a JSON string; a file leaves a hole. */
-static void put_stream(struct gd_page *p, const struct gd_task_record *r,
-                       const struct gd_record_output *o, bool is_err)
+static void put_stream(struct gd_page *p, const struct gd_task_record *r, bool is_err,
+                       enum gd_hole_form form)
 {
-    if (!o->in_file) {
-        gd_json_strn(&p->text, o->bytes.ptr ? o->bytes.ptr : "", o->bytes.len);
-        return;
-    }
+    const struct gd_record_output *o = is_err ? &r->err : &r->out;
+    const char *bytes = o->bytes.ptr ? o->bytes.ptr : "";
     gd_json_strn(&p->text, "", 0);
-    p->text.len -= p->text.err ? 0 : 1; /* the closing quote comes after the hole */
-    gd_page_hole(p, (struct gd_hole){.task = r->id, .attempt = r->attempt, .is_err = is_err});
+    p->text.len -= p->text.err ? 0 : 1; /* what is in it comes before the closing quote */
+    if (o->in_file)
+        gd_page_hole(p, (struct gd_hole){
+                            .task = r->id, .attempt = r->attempt, .is_err = is_err, .form = form});
+    else if (form == GD_HOLE_BASE64)
+        (void)gd_json_base64(&p->text, bytes, o->bytes.len, true);
+    else
+        (void)gd_json_escape(&p->text, bytes, o->bytes.len, true);
     gd_buf_putc(&p->text, '"');
 }
 
@@ -40,9 +43,9 @@ static void put_command(struct gd_page *p, const struct gd_task_record *r)
     gd_json_name(b, "exit_code");
     gd_json_i64(b, r->exit_code);
     gd_json_name(b, "stdout");
-    put_stream(p, r, &r->out, false);
+    put_stream(p, r, false, GD_HOLE_TEXT);
     gd_json_name(b, "stderr");
-    put_stream(p, r, &r->err, true);
+    put_stream(p, r, true, GD_HOLE_TEXT);
     gd_json_name(b, "truncated");
     gd_json_bool(b, is_truncated(r));
     if (r->detail.len > 0) {
@@ -61,43 +64,20 @@ static void put_raw_stream(struct gd_page *p, const struct gd_task_record *r)
         return;
     }
     gd_json_raw(&p->text, GD_SPAN(" ")); /* for the comma, if one is due */
-    gd_page_hole(p, (struct gd_hole){.task = r->id, .attempt = r->attempt, .raw = true});
+    gd_page_hole(p, (struct gd_hole){.task = r->id, .attempt = r->attempt, .form = GD_HOLE_JSON});
 }
 
-static void put_base64(struct gd_buf *b, struct gd_span bytes)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    gd_json_strn(b, "", 0);
-    b->len -= b->err ? 0 : 1;
-    for (size_t at = 0; at < bytes.len; at += 3) {
-        size_t left = bytes.len - at;
-        uint32_t n = (uint32_t)(unsigned char)bytes.ptr[at] << 16;
-        if (left > 1)
-            n |= (uint32_t)(unsigned char)bytes.ptr[at + 1] << 8;
-        if (left > 2)
-            n |= (unsigned char)bytes.ptr[at + 2];
-        char four[4] = {digits[n >> 18], digits[n >> 12 & 63], left > 1 ? digits[n >> 6 & 63] : '=',
-                        left > 2 ? digits[n & 63] : '='};
-        gd_buf_put(b, four, 4);
-    }
-    gd_buf_putc(b, '"');
-}
-
-/* The body of a fetch: text as a string, other bytes in base64. One that is in a file
- * of ours is not looked at: a string, with U+FFFD for what is not UTF-8; its bytes are
- * at …/stdout. */
 static void put_fetch(struct gd_page *p, const struct gd_task_record *r)
 {
     struct gd_buf *b = &p->text;
-    bool in_path = memmem(r->detail.ptr, r->detail.len, "\"path\":", 7) != NULL;
     gd_json_begin(b, '{');
     gd_buf_span(b, r->detail);
-    if (!in_path && (r->out.in_file || gd_utf8_valid(r->out.bytes.ptr, r->out.bytes.len))) {
+    if (r->result == GD_RK_FETCH_TEXT) {
         gd_json_name(b, "body");
-        put_stream(p, r, &r->out, false);
-    } else if (!in_path) {
+        put_stream(p, r, false, GD_HOLE_TEXT);
+    } else if (r->result == GD_RK_FETCH_BYTES) {
         gd_json_name(b, "body_base64");
-        put_base64(b, r->out.bytes);
+        put_stream(p, r, false, GD_HOLE_BASE64);
     }
     gd_json_finish(b, '}');
 }
@@ -112,12 +92,14 @@ void gd_put_result(struct gd_page *p, const struct gd_task_record *r)
         put_command(p, r);
         break;
     case GD_RK_STDOUT:
-        put_stream(p, r, &r->out, false);
+        put_stream(p, r, false, GD_HOLE_TEXT);
         break;
     case GD_RK_JSON:
         put_raw_stream(p, r);
         break;
     case GD_RK_FETCH:
+    case GD_RK_FETCH_TEXT:
+    case GD_RK_FETCH_BYTES:
         put_fetch(p, r);
         break;
     case GD_RK_NONE:

@@ -63,8 +63,8 @@ struct sender {
     size_t at;          /* sent of the page's text */
     size_t hole;        /* the next one */
     int fd;             /* the file of the hole that is being sent; -1: none */
-    struct gd_buf file; /* read and escaped, not sent yet */
-    char *tail;         /* READ_BYTES; bytes of a character that was cut come first */
+    struct gd_buf file; /* read and in its form, not sent yet */
+    char *tail;         /* READ_BYTES; what was cut before comes first */
     size_t n_tail;
     bool more; /* there are more pages */
     gd_page_fn *next;
@@ -98,15 +98,17 @@ static bool read_more(struct sender *s, const struct gd_hole *hole)
     ssize_t n = read(s->fd, s->tail + s->n_tail, READ_BYTES - s->n_tail);
     size_t have = s->n_tail + (n > 0 ? (size_t)n : 0);
     gd_buf_reset(&s->file);
-    if (hole->raw) {
+    size_t used = have;
+    if (hole->form == GD_HOLE_TEXT)
+        used = gd_json_escape(&s->file, s->tail, have, n <= 0);
+    else if (hole->form == GD_HOLE_BASE64)
+        used = gd_json_base64(&s->file, s->tail, have, n <= 0);
+    else
         gd_buf_put(&s->file, s->tail, have);
+    if (hole->form == GD_HOLE_JSON)
         gd_page_one_line(&s->file, 0);
-        s->n_tail = 0;
-    } else {
-        size_t used = gd_json_escape(&s->file, s->tail, have, n <= 0);
-        memmove(s->tail, s->tail + used, have - used);
-        s->n_tail = have - used;
-    }
+    memmove(s->tail, s->tail + used, have - used);
+    s->n_tail = have - used;
     return n > 0 || s->file.len > 0;
 }
 

@@ -13,12 +13,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* How the bytes of a file go into a hole. */
+enum gd_hole_form {
+    GD_HOLE_TEXT,   /* as the inside of a JSON string */
+    GD_HOLE_BASE64, /* the same, in base64 */
+    GD_HOLE_JSON,   /* as they are, but one line */
+};
+
 struct gd_hole {
     size_t at; /* where in the text */
     uint64_t task;
     uint32_t attempt;
     bool is_err; /* stderr, else stdout */
-    bool raw;    /* JSON, made one line, not the inside of a string */
+    enum gd_hole_form form;
 };
 
 struct gd_page {

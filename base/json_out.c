@@ -74,6 +74,27 @@ size_t gd_json_escape(struct gd_buf *b, const char *s, size_t n, bool last)
     return at;
 }
 
+size_t gd_json_base64(struct gd_buf *b, const char *s, size_t n, bool last)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t at = 0;
+    for (; n - at >= 3 || (last && at < n); at += 3) {
+        size_t left = n - at;
+        uint32_t bits = (uint32_t)(unsigned char)s[at] << 16;
+        if (left > 1)
+            bits |= (uint32_t)(unsigned char)s[at + 1] << 8;
+        if (left > 2)
+            bits |= (unsigned char)s[at + 2];
+        char four[4] = {digits[bits >> 18], digits[bits >> 12 & 63],
+                        left > 1 ? digits[bits >> 6 & 63] : '=',
+                        left > 2 ? digits[bits & 63] : '='};
+        gd_buf_put(b, four, 4);
+        if (left < 3)
+            return n;
+    }
+    return at;
+}
+
 void gd_json_strn(struct gd_buf *b, const char *s, size_t n)
 {
     comma(b);

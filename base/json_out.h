@@ -37,4 +37,8 @@ void gd_json_time(struct gd_buf *b, int64_t wall_ms);    /* RFC 3339; 0: null */
  * many bytes were read. */
 size_t gd_json_escape(struct gd_buf *b, const char *s, size_t n, bool last);
 
+/* The same in base64 (RFC 4648, section 4). Bytes beyond a multiple of 3 stay unread
+ * unless `last`. */
+size_t gd_json_base64(struct gd_buf *b, const char *s, size_t n, bool last);
+
 #endif

@@ -141,12 +141,14 @@ struct gd_output {
 
 /* What an API reader turns an outcome into. The numbers are of the file format. */
 enum gd_result_kind {
-    GD_RK_NONE = 0,    /* no result: null */
-    GD_RK_VALUE = 1,   /* the job's `value` */
-    GD_RK_COMMAND = 2, /* exit code, stdout, stderr, truncated, members of `detail` */
-    GD_RK_STDOUT = 3,  /* stdout as a string */
-    GD_RK_JSON = 4,    /* stdout as it is */
-    GD_RK_FETCH = 5,   /* members of `detail`, and the body unless it is in a path */
+    GD_RK_NONE = 0,        /* no result: null */
+    GD_RK_VALUE = 1,       /* the job's `value` */
+    GD_RK_COMMAND = 2,     /* exit code, stdout, stderr, truncated, members of `detail` */
+    GD_RK_STDOUT = 3,      /* stdout as a string */
+    GD_RK_JSON = 4,        /* stdout as it is */
+    GD_RK_FETCH = 5,       /* members of `detail`, which name a path; no body */
+    GD_RK_FETCH_TEXT = 6,  /* members of `detail`, and the body as a string */
+    GD_RK_FETCH_BYTES = 7, /* the same, the body in base64 */
 };
 
 /* How a task ended. */

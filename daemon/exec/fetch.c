@@ -105,7 +105,7 @@ static void put_answer_headers(struct gd_buf *b, struct gd_span headers)
 }
 
 /* The job's "to", which the result names. */
-static int put_path(struct gd_remote *r, const struct gd_task *t, struct gd_buf *b)
+static int put_path(struct gd_remote *r, const struct gd_task *t, struct gd_buf *b, bool *ret_path)
 {
     struct gd_store *store = r->core->store;
     struct gd_buf text = {0};
@@ -115,7 +115,8 @@ static int put_path(struct gd_remote *r, const struct gd_task *t, struct gd_buf 
     int rc = store->ops->read_job(store, gd_task_id(t), &text);
     if (rc == 0)
         rc = gd_job_decode(gd_buf_view(&text), "", &faults, &job, &d);
-    if (rc == 0 && d.to) {
+    *ret_path = rc == 0 && d.to;
+    if (*ret_path) {
         gd_json_name(b, "path");
         gd_json_str(b, d.to);
     }
@@ -140,7 +141,9 @@ static int put_detail(struct gd_remote *r, const struct gd_task *t, const struct
         gd_json_name(&b, "sha256");
         gd_json_strn(&b, bytes.ptr, bytes.len);
     }
-    int rc = put_path(r, t, &b);
+    bool in_path = false;
+    int rc = put_path(r, t, &b, &in_path);
+    x->o->result = in_path ? GD_RK_FETCH : x->is_text ? GD_RK_FETCH_TEXT : GD_RK_FETCH_BYTES;
     x->o->detail = rc == 0 ? gd_buf_take(&b, NULL) : NULL;
     gd_buf_free(&b);
     return x->o->detail ? 0 : -ENOMEM;
@@ -173,7 +176,6 @@ static int read_exited(struct gd_remote *r, const struct gd_task *t, const struc
     bool done = gd_msg_find(v, GD_FIELD_CODE, &ignored);
     if (gd_msg_find(v, GD_FIELD_STATUS, &ignored) && put_detail(r, t, x) < 0)
         return -ENOMEM;
-    x->o->result = x->o->detail ? GD_RK_FETCH : GD_RK_NONE;
     if (done) {
         x->o->state = GD_SUCCEEDED;
         return 0;

@@ -4,6 +4,7 @@
 #include "base/exception.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "daemon/exec/remote_impl.h"
 
 #include <errno.h>
@@ -75,7 +76,26 @@ static void check_json(struct gd_exit *x, struct gd_span text)
         x->json_fault.what = "not JSON";
 }
 
-static int check_json_file(struct finish *f, int fd)
+static bool wants_json(const struct finish *f)
+{
+    return (gd_msg_num(&f->view, GD_FIELD_NOTE, 0) & GD_NOTE_JSON) != 0;
+}
+
+static bool is_fetch(const struct finish *f)
+{
+    return f->remote->ops->kinds[0] == GD_KIND_FETCH;
+}
+
+/* What the outcome needs to know of stdout. */
+static void look_at_stdout(struct finish *f, struct gd_span text)
+{
+    if (is_fetch(f))
+        f->exit.is_text = gd_utf8_valid(text.ptr, text.len);
+    else if (wants_json(f))
+        check_json(&f->exit, text);
+}
+
+static int look_at_file(struct finish *f, int fd)
 {
     struct stat st;
     if (fstat(fd, &st) < 0)
@@ -84,15 +104,10 @@ static int check_json_file(struct finish *f, int fd)
     void *p = n ? mmap(NULL, n, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
     if (p == MAP_FAILED)
         return -errno;
-    check_json(&f->exit, (struct gd_span){.ptr = n ? p : "", .len = n});
+    look_at_stdout(f, (struct gd_span){.ptr = n ? p : "", .len = n});
     if (n)
         (void)munmap(p, n);
     return 0;
-}
-
-static bool wants_json(const struct finish *f)
-{
-    return (gd_msg_num(&f->view, GD_FIELD_NOTE, 0) & GD_NOTE_JSON) != 0;
 }
 
 /* A file that cannot be read or synced is said so; the end itself must not be lost. */
@@ -111,8 +126,8 @@ static void sync_stream(struct finish *f, const char *stream, bool is_err)
         rc = -errno;
     if (rc == 0 && is_err)
         rc = read_tail(f, fd);
-    if (rc == 0 && !is_err && wants_json(f))
-        rc = check_json_file(f, fd);
+    if (rc == 0 && !is_err && (is_fetch(f) || wants_json(f)))
+        rc = look_at_file(f, fd);
     if (fd >= 0)
         close(fd);
     if (rc < 0)
@@ -126,9 +141,9 @@ static void look_at_memory(struct finish *f)
     const struct gd_outcome *o = f->outcome;
     if (!o->err.in_file)
         f->exit.err_tail = (struct gd_span){.ptr = o->err.bytes, .len = o->err.len};
-    if (!o->out.in_file && wants_json(f))
-        check_json(&f->exit,
-                   (struct gd_span){.ptr = o->out.bytes ? o->out.bytes : "", .len = o->out.len});
+    if (!o->out.in_file)
+        look_at_stdout(
+            f, (struct gd_span){.ptr = o->out.bytes ? o->out.bytes : "", .len = o->out.len});
 }
 
 static void sync_files(uv_work_t *work)

@@ -37,6 +37,7 @@ struct gd_exit {
     struct gd_outcome *o;            /* times and outputs are set */
     struct gd_span err_tail;         /* the end of stderr */
     struct gd_json_fault json_fault; /* GD_NOTE_JSON: what is wrong with stdout */
+    bool is_text;                    /* of a fetch: stdout is UTF-8 */
 };
 
 /* What differs between commands and fetches. */
