@@ -107,10 +107,10 @@ static int set_cap(struct gd_task_table *tt, size_t cap)
     uint64_t *firsts = realloc(tt->firsts, cap * sizeof(*firsts));
     if (firsts)
         tt->firsts = firsts;
-    if (!blocks || !firsts)
-        return -ENOMEM;
-    tt->cap = cap;
-    return 0;
+    bool failed = !blocks || !firsts;
+    if (!failed || cap < tt->cap) /* one of the two may have shrunk */
+        tt->cap = cap;
+    return failed ? -ENOMEM : 0;
 }
 
 int gd_task_table_reserve(struct gd_task_table *tt, size_t n)
