@@ -186,8 +186,26 @@ static bool enter_host(struct gd_schedule *s, struct gd_task *t)
         return true;
     }
     t->at_limit = true;
-    gd_list_push(&h->line, &t->queue);
+    if (t->was_called) /* somebody else was quicker; it keeps its place in the line */
+        gd_list_unshift(&h->line, &t->queue);
+    else
+        gd_list_push(&h->line, &t->queue);
     return false;
+}
+
+/* The host may have a place: who has waited longest goes to the front of its lane, and
+ * that lane to the front of its ring, so that nobody is quicker who came later. */
+static void call_next(struct gd_schedule *s, struct host_limit *h)
+{
+    struct gd_node *node = h->n_running < s->per_host ? gd_list_shift(&h->line) : NULL;
+    if (!node)
+        return;
+    struct gd_task *t = GD_OWNER(node, struct gd_task, queue);
+    bool in_ring = gd_node_linked(&t->lane->ring) && !is_full(t->lane->lanes);
+    t->was_called = true;
+    if (in_ring)
+        ring_remove(s, t->lane);
+    lane_add(s, t->lane, t, true);
 }
 
 static void leave_host(struct gd_schedule *s, struct gd_task *t)
@@ -196,11 +214,7 @@ static void leave_host(struct gd_schedule *s, struct gd_task *t)
         return;
     struct host_limit *h = gd_map_get(&s->hosts, t->host);
     h->n_running--;
-    struct gd_node *node = h->n_running < s->per_host ? gd_list_shift(&h->line) : NULL;
-    if (node) { /* it has waited longest: in front of its lane */
-        struct gd_task *next = GD_OWNER(node, struct gd_task, queue);
-        lane_add(s, next->lane, next, true);
-    }
+    call_next(s, h);
 }
 
 /* --- all */
@@ -247,6 +261,7 @@ int gd_schedule_add(struct gd_schedule *s, struct gd_task *t, struct gd_lanes *l
         return -ENOMEM;
     if (h)
         h->n_tasks++;
+    t->was_called = false;
     lane_add(s, lane, t, false);
     s->n_waiting++;
     return 0;
@@ -258,6 +273,8 @@ void gd_schedule_remove(struct gd_schedule *s, struct gd_task *t)
         gd_node_unlink(&t->queue);
     else
         lane_remove(s, t->lane, t);
+    if (t->was_called && !t->at_limit) /* its turn was not used */
+        call_next(s, gd_map_get(&s->hosts, t->host));
     t->at_limit = false;
     t->lane = NULL;
     s->n_waiting--;
