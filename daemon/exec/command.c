@@ -82,14 +82,41 @@ static int fail(struct gd_outcome *o, enum gd_state state, char *own_exception)
     return own_exception ? 0 : -ENOMEM;
 }
 
-static int cannot_start(const struct gd_exit *x)
+/* What could not be found, run or entered, by its name. */
+static void name_culprit(struct gd_remote *r, const struct gd_task *t, const char *stage,
+                         struct gd_buf *to)
+{
+    struct gd_store *store = r->core->store;
+    struct gd_buf text = {0};
+    struct gd_faults faults = {0};
+    struct gd_job job;
+    struct gd_job_detail d = {0};
+    const char *what = NULL;
+    if (store->ops->read_job(store, gd_task_id(t), &text) == 0 &&
+        gd_job_decode(gd_buf_view(&text), "", &faults, &job, &d) == 0) {
+        if (strcmp(stage, "chdir") == 0)
+            what = d.cwd;
+        else if (strcmp(stage, "exec") == 0)
+            what = d.run ? d.run->child->valuestring : "/bin/sh";
+    }
+    gd_buf_printf(to, what ? "\"%.200s\"" : "%s", what ? what : stage);
+    gd_buf_putc(to, '\0');
+    gd_job_detail_free(&d);
+    gd_faults_free(&faults);
+    gd_buf_free(&text);
+}
+
+static int cannot_start(struct gd_remote *r, const struct gd_task *t, const struct gd_exit *x)
 {
     char *stage = gd_msg_dup(x->v, GD_FIELD_STAGE);
     int rc = -(int)gd_msg_num(x->v, GD_FIELD_ERRNO, 0);
-    const char *what = stage && strcmp(stage, "chdir") == 0  ? "the working directory"
-                       : stage && strcmp(stage, "exec") == 0 ? "the program"
-                                                             : "the command";
-    int ret = fail(x->o, GD_FAILED, gd_exception_spawn(rc, stage ? stage : "start", what));
+    struct gd_buf what = {0};
+    name_culprit(r, t, stage ? stage : "start", &what);
+    int ret =
+        gd_buf_error(&what) < 0
+            ? -ENOMEM
+            : fail(x->o, GD_FAILED, gd_exception_spawn(rc, stage ? stage : "start", what.ptr));
+    gd_buf_free(&what);
     free(stage);
     return ret;
 }
@@ -132,13 +159,12 @@ static int succeed(const struct gd_exit *x, uint64_t note)
 
 static int read_exited(struct gd_remote *r, const struct gd_task *t, const struct gd_exit *x)
 {
-    (void)r;
     const struct gd_msg_view *v = x->v;
     uint64_t note = gd_msg_num(v, GD_FIELD_NOTE, 0);
     bool ran = has(v, GD_FIELD_CODE) || has(v, GD_FIELD_SIGNALED);
     bool cancelled = has(v, GD_FIELD_CANCELLED);
     if (has(v, GD_FIELD_ERRNO))
-        return cannot_start(x);
+        return cannot_start(r, t, x);
     if (ran && put_usage(x) < 0)
         return -ENOMEM;
     x->o->exit_code = (int)gd_msg_num(v, GD_FIELD_CODE, 0);
