@@ -14,18 +14,20 @@
 
 /* Messages handed out in one round. */
 #define MESSAGES_A_ROUND 64
-#define SEALS            (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
+/* So many that wait to be sent together are enough, what may be left out should be. */
+#define UNSENT_MANY 64
+#define SEALS       (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
 
 struct gd_channel {
     struct gd_watch watch;
-    struct gd_soon tell;        /* reports `gone` */
-    struct gd_soon push;        /* sends what has come together in this round … */
-    struct gd_timer push_later; /* … or in this millisecond */
+    struct gd_soon tell;  /* reports `gone` */
+    struct gd_timer push; /* sends what has come together in a millisecond */
     int64_t pushed_ms;
     struct gd_loop *loop;
     const struct gd_channel_ops *ops;
     void *arg;
     struct gd_node unsent; /* struct parcel */
+    size_t n_unsent;
     int fd;
     int rc; /* why it is gone */
     bool gone;
@@ -133,8 +135,7 @@ static void want_write(struct gd_channel *c, bool on)
         break_off(c, rc);
 }
 
-/* Sends what the socket takes. */
-static void flush(struct gd_channel *c)
+void gd_channel_flush(struct gd_channel *c)
 {
     if (c->gone)
         return;
@@ -150,34 +151,31 @@ static void flush(struct gd_channel *c)
             return;
         }
         gd_node_unlink(&p->node);
+        c->n_unsent--;
         gd_msg_free(&p->msg);
         free(p);
     }
     want_write(c, false);
 }
 
-static void push_now(struct gd_soon *s)
-{
-    struct gd_channel *c = GD_OWNER(s, struct gd_channel, push);
-    c->pushed_ms = gd_mono_ms();
-    flush(c);
-}
-
 static void push_is_due(struct gd_timer *t)
 {
-    push_now(&GD_OWNER(t, struct gd_channel, push_later)->push);
+    struct gd_channel *c = GD_OWNER(t, struct gd_channel, push);
+    c->pushed_ms = gd_mono_ms();
+    gd_channel_flush(c);
 }
 
 /* Each message that finds the other side asleep costs it a wake-up, which is dearer
- * than the message. So what comes in one round goes out together, and under load what
- * comes in one millisecond. */
-static void push_soon(struct gd_channel *c)
+ * than the message. So one a millisecond goes out at once, and what comes meanwhile
+ * goes out together. */
+static void push(struct gd_channel *c)
 {
     int64_t now_ms = gd_mono_ms();
-    if (c->writing || gd_node_linked(&c->push.node) || gd_timer_is_set(&c->push_later))
+    if (c->writing || gd_timer_is_set(&c->push))
         return;
-    if (now_ms > c->pushed_ms || gd_timer_at(c->loop, &c->push_later, now_ms + 1) < 0)
-        gd_soon(c->loop, &c->push);
+    if (now_ms <= c->pushed_ms && gd_timer_at(c->loop, &c->push, now_ms + 1) == 0)
+        return;
+    push_is_due(&c->push);
 }
 
 void gd_channel_send(struct gd_channel *c, struct gd_msg *m)
@@ -187,8 +185,9 @@ void gd_channel_send(struct gd_channel *c, struct gd_msg *m)
     if (p) {
         p->msg = *m;
         gd_list_push(&c->unsent, &p->node);
+        c->n_unsent++;
         *m = (struct gd_msg){0};
-        push_soon(c);
+        push(c);
         return;
     }
     gd_msg_free(m);
@@ -197,7 +196,7 @@ void gd_channel_send(struct gd_channel *c, struct gd_msg *m)
 
 bool gd_channel_is_behind(const struct gd_channel *c)
 {
-    return !gd_list_empty(&c->unsent);
+    return c->writing || c->n_unsent > UNSENT_MANY;
 }
 
 /* --- receiving */
@@ -292,7 +291,7 @@ static void ready(struct gd_watch *w, uint32_t events)
 {
     struct gd_channel *c = GD_OWNER(w, struct gd_channel, watch);
     if (events & EPOLLOUT)
-        flush(c);
+        gd_channel_flush(c);
     if (c->gone)
         return;
     int rc = receive_some(c, MESSAGES_A_ROUND);
@@ -331,8 +330,7 @@ struct gd_channel *gd_channel_new(struct gd_loop *l, int own_fd, const struct gd
     c->fd = own_fd;
     c->watch.fn = ready;
     c->tell.fn = tell_gone;
-    c->push.fn = push_now;
-    c->push_later.fn = push_is_due;
+    c->push.fn = push_is_due;
     gd_list_init(&c->unsent);
     int rc = fcntl(own_fd, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
     if (rc == 0)
@@ -349,12 +347,11 @@ void gd_channel_free(struct gd_channel *c)
 {
     if (!c)
         return;
-    flush(c);
+    gd_channel_flush(c);
     c->gone = true;
     gd_watch_stop(c->loop, &c->watch);
     gd_soon_cancel(&c->tell);
-    gd_soon_cancel(&c->push);
-    gd_timer_stop(c->loop, &c->push_later);
+    gd_timer_stop(c->loop, &c->push);
     close(c->fd);
     struct gd_node *node;
     while ((node = gd_list_shift(&c->unsent))) {

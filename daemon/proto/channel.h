@@ -33,12 +33,18 @@ struct gd_channel *gd_channel_new(struct gd_loop *l, int own_fd, const struct gd
 /* Sends what the socket still takes, and closes it. NULL is fine. */
 void gd_channel_free(struct gd_channel *c);
 
-/* Sends `m`, soon, and empties it. Failure (no memory) breaks the channel, as the peer
- * going away does: `gone` follows, so there is nothing to check. */
+/* Sends `m` and empties it: the first of a millisecond at once, what comes after it in
+ * that millisecond together at its end, by a timer of the loop. Failure (no memory)
+ * breaks the channel, as the peer going away does: `gone` follows, so there is nothing to
+ * check. */
 void gd_channel_send(struct gd_channel *c, struct gd_msg *m);
 
-/* True while messages wait for room in the socket: the other side does not read as
- * fast as we write, and what may be left out should be. */
+/* Sends now what waits for the end of its millisecond: for one who will not run the loop
+ * next. */
+void gd_channel_flush(struct gd_channel *c);
+
+/* True while messages wait for room in the socket, or many do for their time: the other
+ * side does not read as fast as we write, and what may be left out should be. */
 bool gd_channel_is_behind(const struct gd_channel *c);
 
 /* Hands out everything that has arrived, to the last message before the peer's

@@ -156,6 +156,7 @@ void peer_send(struct peer *p, struct gd_msg *m)
     struct pollfd room = {.fd = p->fd, .events = POLLOUT};
     ck_assert_msg(poll(&room, 1, PEER_DEADLINE_MS) == 1, "the worker takes no messages");
     gd_channel_send(p->channel, m);
+    gd_channel_flush(p->channel); /* a test may wait for something else than the loop */
 }
 
 void peer_simple(struct peer *p, enum gd_msg_type type, uint64_t task)
