@@ -30,6 +30,7 @@ import sys
 import threading
 import time
 
+sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../bench"))
 import daemon  # noqa: E402
 
@@ -46,6 +47,7 @@ COMMANDS = {
     "slow": (START + 'sleep 0.$(($$ % 5)); echo "E $0" >>"$1"; echo "$0"; exit 3',
              ("succeeded", 3, "{key}\n")),
     "fails": (START + "exit 7", ("failed", 7, None)),
+    "stuck": (START + "exec sleep 3600", ("cancelled", None, None)),
     "large": (START + f'yes "$0" | head -c {LARGE}', ("succeeded", 0, None)),
 }
 # Tells of every signal that it gets, counts on its output, ends when told by a file.
@@ -61,7 +63,7 @@ class Accounts:
     def __init__(self):
         self.kinds = {}  # key of a job: its kind
         self.acknowledged = {}  # key: id of its task
-        self.cancelled = set()  # keys whose cancel was acknowledged
+        self.cancelled = set()  # keys whose cancel was asked for
         self.seen = {}  # key: (state, result, exception) as a client saw it
         self.ends = {}  # id: the last snapshot
         self.log = []  # lines, split: S key task attempt [pid], E key, T key
@@ -136,6 +138,9 @@ class Load:
                                 k=len(keys))
             jobs = [self.job(*pair) for pair in zip(keys, kinds)]
             body = jobs[0] if how == "tasks" else {"jobs": jobs, "return_exceptions": True}
+            if how == "tasks" and rng.random() < 0.2:
+                self.submit_stuck(keys[0])
+                continue
             if rng.random() < 0.7:
                 answer = self.insist("POST", "/v1/" + how, body, keys[0])
             else:
@@ -143,7 +148,18 @@ class Load:
             if answer:
                 self.acknowledge(how, keys, *answer)
             if how == "tasks" and answer and rng.random() < 0.2:
-                self.cancel(keys[0], answer[1]["id"])
+                self.accounts.cancelled.add(keys[0])
+                self.ask("POST", f"/v1/tasks/{answer[1]['id']}/cancel", {})
+
+    def submit_stuck(self, key):
+        """A command that ends by its cancel alone."""
+        job = self.job(key, "stuck")
+        task = self.insist("POST", "/v1/tasks", job, key)
+        self.acknowledge("tasks", [key], *task)
+        self.accounts.cancelled.add(key)
+        answer = self.insist("POST", f"/v1/tasks/{task[1]['id']}/cancel", {}, None)
+        if answer[0] not in (200, 202):
+            raise RuntimeError(f"cancel: {answer}")
 
     def acknowledge(self, how, keys, status, answer):
         if status not in (200, 201, 202):
@@ -155,11 +171,6 @@ class Load:
             self.accounts.acknowledged.update(zip(keys, ids, strict=True))
         for key, r in zip(keys, results):
             self.see(key, r.get("result"), r.get("exception"))
-
-    def cancel(self, key, task):
-        answer = self.ask("POST", f"/v1/tasks/{task}/cancel", {})
-        if answer and answer[1]["requested"]:
-            self.accounts.cancelled.add(key)
 
     def see(self, key, result, exception):
         with self.lock:
@@ -196,12 +207,13 @@ class Load:
 
 
 def birth(pid):
-    """When a process was started, in ticks: with its pid, who it is."""
+    """When a process was started, in ticks: with its pid, who it is. None if it has ended."""
     try:
         with open(f"/proc/{pid}/stat", encoding="latin-1") as f:
-            return f.read().rsplit(")", 1)[1].split()[19]
+            fields = f.read().rsplit(")", 1)[1].split()
     except OSError:
         return None
+    return None if fields[0] in "ZX" else fields[19]
 
 
 # --- the checker: from the accounts alone
@@ -216,6 +228,8 @@ def same(kind, key, end):
         lines = result["stdout"].split() if end["state"] == "succeeded" else []
         return len(lines) > 0 and lines == [str(i + 1) for i in range(len(lines))]
     state, code, stdout = COMMANDS[kind][1]
+    if state == "cancelled":
+        return end["state"] == state
     if state == "failed":
         return end["state"] == state and (exception["type"], exception["exit_code"]) == \
             ("ExitError", code)
