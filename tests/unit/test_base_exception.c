@@ -38,10 +38,9 @@ START_TEST(each_type_has_its_members)
               "\\\"it\\\"\"}");
     assert_is(gd_exception_cancelled(NULL),
               "{\"type\":\"CancelledError\",\"message\":\"cancelled\",\"msg\":null}");
-    assert_is(
-        gd_exception_spawn(-ENOENT, "exec", "/bin/\"x\""),
-        "{\"type\":\"SpawnError\",\"message\":\"cannot start /bin/\\\"x\\\": No such file or "
-        "directory\",\"errno\":\"ENOENT\",\"stage\":\"exec\"}");
+    assert_is(gd_exception_spawn(-ENOENT, "exec", "/bin/\"x\""),
+              "{\"type\":\"SpawnError\",\"message\":\"cannot start /bin/\\\"x\\\": No such file or "
+              "directory\",\"errno\":\"ENOENT\",\"stage\":\"exec\"}");
     assert_is(gd_exception_fetch("dns", "no such host", 0),
               "{\"type\":\"FetchError\",\"message\":\"no such host\",\"reason\":\"dns\","
               "\"status\":null}");
