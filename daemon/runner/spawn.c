@@ -25,9 +25,17 @@ struct child {
 
 int gd_spawner_init(struct gd_spawner *sp, struct rlimit nofile)
 {
-    *sp = (struct gd_spawner){
-        .nofile = nofile,
-    };
+    *sp = (struct gd_spawner){.nofile = nofile, .low = {-1, -1, -1}, .null_fd = -1};
+    void *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (stack == MAP_FAILED)
+        return -errno;
+    sp->stack = stack;
+    sp->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int i = 0; i < 3; i++)
+        sp->low[i] = fcntl(sp->null_fd, F_DUPFD_CLOEXEC, 3);
+    if (sp->low[2] < 0)
+        return -errno;
     sigemptyset(&sp->handled);
     for (int sig = 1; sig < NSIG; sig++) {
         struct sigaction old;
@@ -42,15 +50,19 @@ int gd_spawner_init(struct gd_spawner *sp, struct rlimit nofile)
         close(fd);
         sp->reset_oom_score = n > 0 && adj[0] == '-';
     }
-    sp->stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    return sp->stack == MAP_FAILED ? -errno : 0;
+    return 0;
 }
 
 void gd_spawner_done(struct gd_spawner *sp)
 {
-    if (sp->stack && sp->stack != MAP_FAILED)
-        (void)munmap(sp->stack, STACK_BYTES);
+    if (!sp->stack)
+        return;
+    (void)munmap(sp->stack, STACK_BYTES);
+    for (int i = 0; i < 3; i++)
+        if (sp->low[i] >= 0)
+            close(sp->low[i]);
+    if (sp->null_fd >= 0)
+        close(sp->null_fd);
     sp->stack = NULL;
 }
 
@@ -121,8 +133,13 @@ static int run_child(void *arg)
         return give_up(c, "setsid");
     if (s->cgroup_fd >= 0 && write(s->cgroup_fd, "0", 1) != 1)
         return give_up(c, "cgroup");
+    /* Until here the table of descriptors is the runner's. Its own copy has no more than
+     * what lies low, so that it costs the same however many commands there are. */
+    const int *low = c->sp->low;
+    if (close_range((unsigned)low[2] + 1, ~0U, CLOSE_RANGE_UNSHARE) < 0)
+        return give_up(c, "close_range");
     for (int i = 0; i < 3; i++)
-        if (dup2(s->fds[i], i) < 0)
+        if (dup2(low[i], i) < 0)
             return give_up(c, "dup2");
     if (close_range(3, ~0U, 0) < 0)
         return give_up(c, "close_range");
@@ -141,18 +158,33 @@ static int run_child(void *arg)
 
 /* --- in the parent */
 
+/* Puts the streams in their places, or, without any, nothing. */
+static int place_streams(const struct gd_spawner *sp, const int *fds)
+{
+    for (int i = 0; i < 3; i++)
+        if (dup3(fds ? fds[i] : sp->null_fd, sp->low[i], O_CLOEXEC) < 0)
+            return -errno;
+    return 0;
+}
+
 int gd_spawn(const struct gd_spawner *sp, const struct gd_spawn *s, struct gd_spawned *ret)
 {
     struct child c = {.sp = sp, .s = s, .parent = getpid()};
+    int rc = place_streams(sp, s->fds);
+    if (rc < 0) {
+        ret->stage = "dup2";
+        return rc;
+    }
     sigset_t all;
     sigset_t before;
     sigfillset(&all);
     (void)sigprocmask(SIG_BLOCK, &all, &before);
     int pidfd = -1;
     pid_t pid = clone(run_child, (char *)sp->stack + STACK_BYTES,
-                      CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &c, &pidfd);
-    int rc = pid < 0 ? -errno : 0;
+                      CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PIDFD | SIGCHLD, &c, &pidfd);
+    rc = pid < 0 ? -errno : 0;
     (void)sigprocmask(SIG_SETMASK, &before, NULL);
+    (void)place_streams(sp, NULL); /* or the end of its pipes would never be seen */
     if (pid < 0) {
         ret->stage = "fork";
         return rc;

@@ -1,8 +1,11 @@
 /* daemon/runner/spawn.h — starts one program in a session of its own.
  *
  * vfork semantics (clone with CLONE_VM | CLONE_VFORK): the cost does not grow
- * with the runner, and what fails in the child before exec comes back as an
- * errno and a stage instead of an exit code. The child has exactly three
+ * with the runner's memory, and what fails in the child before exec comes back as
+ * an errno and a stage instead of an exit code. Nor does it grow with the runner's
+ * descriptors, three for each command: the child shares the table until it takes a
+ * copy of its lowest part (CLONE_FILES, then close_range(2) with
+ * CLOSE_RANGE_UNSHARE), where the three that it needs are put before. The child has exactly three
  * descriptors, default signal dispositions, an empty signal mask, and gets
  * SIGKILL if the runner dies (prctl(2), PR_SET_PDEATHSIG), so that nothing runs
  * on whose end nobody would learn.
@@ -22,6 +25,8 @@
 /* What does not change from one start to the next. */
 struct gd_spawner {
     void *stack;          /* of the child until exec */
+    int low[3];           /* places for its streams, low in our table of descriptors */
+    int null_fd;          /* what is there meanwhile */
     sigset_t handled;     /* signals that are not at their default here */
     struct rlimit nofile; /* descriptors: soft and hard limit that commands get */
     bool reset_oom_score; /* ours is negative; commands get 0 */
