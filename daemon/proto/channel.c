@@ -12,16 +12,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Messages handed out in one round. */
-#define MESSAGES_A_ROUND 64
+/* Messages in one packet, and packets taken in one round. */
+#define MESSAGES_A_PACKET 32
+#define PACKETS_A_ROUND   16
 /* So many that wait to be sent together are enough, what may be left out should be. */
 #define UNSENT_MANY 64
 #define SEALS       (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
 
 struct gd_channel {
     struct gd_watch watch;
-    struct gd_soon tell;  /* reports `gone` */
-    struct gd_timer push; /* sends what has come together in a millisecond */
+    struct gd_soon tell;        /* reports `gone` */
+    struct gd_soon push;        /* sends what has come together in this round … */
+    struct gd_timer push_later; /* … or in this millisecond */
     int64_t pushed_ms;
     struct gd_loop *loop;
     const struct gd_channel_ops *ops;
@@ -82,14 +84,11 @@ static int seal(const struct gd_buf *fields)
     return fd;
 }
 
-static ssize_t send_packet(struct gd_channel *c, struct gd_msg *m, int memfd)
+/* Sends what lies in `parts` as one packet; a descriptor with it if >= 0. */
+static int send_packet(const struct gd_channel *c, struct iovec *parts, size_t n_parts, int memfd)
 {
-    struct iovec parts[2] = {
-        {.iov_base = &m->head, .iov_len = sizeof(m->head)},
-        {.iov_base = m->fields.ptr, .iov_len = m->fields.len},
-    };
+    struct msghdr hdr = {.msg_iov = parts, .msg_iovlen = n_parts};
     char control[CMSG_SPACE(sizeof(int))] = {0};
-    struct msghdr hdr = {.msg_iov = parts, .msg_iovlen = memfd < 0 ? 2 : 1};
     if (memfd >= 0) {
         hdr.msg_control = control;
         hdr.msg_controllen = sizeof(control);
@@ -103,26 +102,49 @@ static ssize_t send_packet(struct gd_channel *c, struct gd_msg *m, int memfd)
     do
         n = sendmsg(c->fd, &hdr, MSG_NOSIGNAL | MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
-    return n < 0 ? -errno : n;
+    if (n < 0)
+        return errno == ENOBUFS ? -EAGAIN : -errno;
+    return 0;
 }
 
-/* 0: sent; -EAGAIN: no room now; other: broken. */
-static int try_send(struct gd_channel *c, struct gd_msg *m)
+static int send_large(const struct gd_channel *c, struct gd_msg *m)
 {
-    int memfd = -1;
-    m->head.flags = 0;
-    if (sizeof(m->head) + m->fields.len > GD_MSG_PACKET_MAX) {
-        memfd = seal(&m->fields);
-        if (memfd < 0)
-            return memfd;
-        m->head.flags = GD_MSG_IN_MEMFD;
+    int memfd = seal(&m->fields);
+    if (memfd < 0)
+        return memfd;
+    m->head.flags = GD_MSG_IN_MEMFD;
+    m->head.n = 0;
+    struct iovec part = {.iov_base = &m->head, .iov_len = sizeof(m->head)};
+    int rc = send_packet(c, &part, 1, memfd);
+    close(memfd);
+    return rc;
+}
+
+/* Sends the first of those that wait, and with it as many as the packet holds. Returns
+ * how many; -EAGAIN: no room now; other: broken. */
+static int send_some(struct gd_channel *c)
+{
+    struct iovec parts[2 * MESSAGES_A_PACKET];
+    size_t bytes = 0;
+    int n = 0;
+    gd_list_each (node, &c->unsent) {
+        struct gd_msg *m = &GD_OWNER(node, struct parcel, node)->msg;
+        size_t size = sizeof(m->head) + m->fields.len;
+        if (n == 0 && size > GD_MSG_PACKET_MAX) {
+            int rc = send_large(c, m);
+            return rc < 0 ? rc : 1;
+        }
+        if (n == MESSAGES_A_PACKET || bytes + size > GD_MSG_PACKET_MAX)
+            break;
+        m->head.flags = 0;
+        m->head.n = (uint32_t)m->fields.len;
+        parts[2 * n] = (struct iovec){.iov_base = &m->head, .iov_len = sizeof(m->head)};
+        parts[2 * n + 1] = (struct iovec){.iov_base = m->fields.ptr, .iov_len = m->fields.len};
+        bytes += size;
+        n++;
     }
-    ssize_t n = send_packet(c, m, memfd);
-    if (memfd >= 0)
-        close(memfd);
-    if (n == -EAGAIN || n == -ENOBUFS)
-        return -EAGAIN;
-    return n < 0 ? (int)n : 0;
+    int rc = send_packet(c, parts, 2 * (size_t)n, -1);
+    return rc < 0 ? rc : n;
 }
 
 static void want_write(struct gd_channel *c, bool on)
@@ -137,45 +159,49 @@ static void want_write(struct gd_channel *c, bool on)
 
 void gd_channel_flush(struct gd_channel *c)
 {
-    if (c->gone)
-        return;
-    while (!gd_list_empty(&c->unsent)) {
-        struct parcel *p = GD_OWNER(c->unsent.next, struct parcel, node);
-        int rc = try_send(c, &p->msg);
-        if (rc == -EAGAIN) {
+    while (!c->gone && !gd_list_empty(&c->unsent)) {
+        int n = send_some(c);
+        if (n == -EAGAIN) {
             want_write(c, true);
             return;
         }
-        if (rc < 0) {
-            break_off(c, rc);
+        if (n < 0) {
+            break_off(c, n);
             return;
         }
-        gd_node_unlink(&p->node);
-        c->n_unsent--;
-        gd_msg_free(&p->msg);
-        free(p);
+        c->n_unsent -= (size_t)n;
+        for (; n > 0; n--) {
+            struct parcel *p = GD_OWNER(gd_list_shift(&c->unsent), struct parcel, node);
+            gd_msg_free(&p->msg);
+            free(p);
+        }
     }
-    want_write(c, false);
+    if (!c->gone)
+        want_write(c, false);
 }
 
-static void push_is_due(struct gd_timer *t)
+static void push_now(struct gd_soon *s)
 {
-    struct gd_channel *c = GD_OWNER(t, struct gd_channel, push);
+    struct gd_channel *c = GD_OWNER(s, struct gd_channel, push);
     c->pushed_ms = gd_mono_ms();
     gd_channel_flush(c);
 }
 
-/* Each message that finds the other side asleep costs it a wake-up, which is dearer
- * than the message. So one a millisecond goes out at once, and what comes meanwhile
- * goes out together. */
+static void push_is_due(struct gd_timer *t)
+{
+    push_now(&GD_OWNER(t, struct gd_channel, push_later)->push);
+}
+
+/* Each packet that finds the other side asleep costs it a wake-up, which is dearer than
+ * the packet. So what comes in one round goes out together at its end, when what is
+ * more urgent is done; and under load what comes in one millisecond. */
 static void push(struct gd_channel *c)
 {
     int64_t now_ms = gd_mono_ms();
-    if (c->writing || gd_timer_is_set(&c->push))
+    if (c->writing || gd_node_linked(&c->push.node) || gd_timer_is_set(&c->push_later))
         return;
-    if (now_ms <= c->pushed_ms && gd_timer_at(c->loop, &c->push, now_ms + 1) == 0)
-        return;
-    push_is_due(&c->push);
+    if (now_ms > c->pushed_ms || gd_timer_at(c->loop, &c->push_later, now_ms + 1) < 0)
+        gd_soon(c->loop, &c->push);
 }
 
 void gd_channel_send(struct gd_channel *c, struct gd_msg *m)
@@ -228,33 +254,52 @@ static int map_fields(int fd, struct gd_span *ret)
     return 0;
 }
 
-static int deliver(struct gd_channel *c, size_t n, int memfd)
+static void hand_out(struct gd_channel *c, const struct gd_msg_head *head, struct gd_span fields,
+                     int *rc)
 {
-    struct gd_msg_head head;
-    if (n < sizeof(head))
-        return -EPROTO;
-    memcpy(&head, c->packet, sizeof(head));
-    struct gd_msg_view v = {
-        .type = (enum gd_msg_type)head.type,
-        .task = head.task,
-        .attempt = head.attempt,
-        .fields = {.ptr = c->packet + sizeof(head), .len = n - sizeof(head)},
-    };
-    bool mapped = head.flags & GD_MSG_IN_MEMFD;
-    int rc = mapped ? map_fields(memfd, &v.fields) : 0;
-    if (rc < 0)
-        return rc;
+    struct gd_msg_view v = {.type = (enum gd_msg_type)head->type,
+                            .task = head->task,
+                            .attempt = head->attempt,
+                            .fields = fields};
     if (gd_msg_is_whole(&v))
         c->ops->message(c, &v, c->arg);
     else
-        rc = -EPROTO;
-    if (mapped)
-        (void)munmap((void *)(uintptr_t)v.fields.ptr, v.fields.len);
+        *rc = -EPROTO;
+}
+
+static int deliver_large(struct gd_channel *c, const struct gd_msg_head *head, int memfd)
+{
+    struct gd_span fields;
+    int rc = map_fields(memfd, &fields);
+    if (rc < 0)
+        return rc;
+    hand_out(c, head, fields, &rc);
+    (void)munmap((void *)(uintptr_t)fields.ptr, fields.len);
     return rc;
 }
 
-/* Takes one packet. 1: one was handed out; 0: the peer's end; -EAGAIN: nothing
- * there; other: broken. */
+/* Hands out the messages of a packet of n bytes. */
+static int deliver(struct gd_channel *c, size_t n, int memfd)
+{
+    int rc = 0;
+    for (size_t at = 0; rc == 0 && at < n && !c->doomed;) {
+        struct gd_msg_head head;
+        if (n - at < sizeof(head))
+            return -EPROTO;
+        memcpy(&head, c->packet + at, sizeof(head));
+        at += sizeof(head);
+        if (head.n > n - at)
+            return -EPROTO;
+        if (head.flags & GD_MSG_IN_MEMFD)
+            return deliver_large(c, &head, memfd);
+        hand_out(c, &head, (struct gd_span){.ptr = c->packet + at, .len = head.n}, &rc);
+        at += head.n;
+    }
+    return rc;
+}
+
+/* Takes one packet. 1: it was handed out; 0: the peer's end; -EAGAIN: nothing there;
+ * other: broken. */
 static int receive(struct gd_channel *c)
 {
     struct iovec part = {.iov_base = c->packet, .iov_len = sizeof(c->packet)};
@@ -276,7 +321,7 @@ static int receive(struct gd_channel *c)
     return rc < 0 ? rc : 1;
 }
 
-/* Receives until `max` messages were handed out, nothing is there, or the end. */
+/* Receives until `max` packets were handed out, nothing is there, or the end. */
 static int receive_some(struct gd_channel *c, unsigned max)
 {
     int rc = 1;
@@ -294,7 +339,7 @@ static void ready(struct gd_watch *w, uint32_t events)
         gd_channel_flush(c);
     if (c->gone)
         return;
-    int rc = receive_some(c, MESSAGES_A_ROUND);
+    int rc = receive_some(c, PACKETS_A_ROUND);
     if (c->doomed)
         free(c);
     else if (rc <= 0 && rc != -EAGAIN)
@@ -303,7 +348,7 @@ static void ready(struct gd_watch *w, uint32_t events)
 
 void gd_channel_drain(struct gd_channel *c)
 {
-    while (!c->gone && !c->doomed && receive_some(c, MESSAGES_A_ROUND) > 0)
+    while (!c->gone && !c->doomed && receive_some(c, PACKETS_A_ROUND) > 0)
         continue;
     if (c->doomed) {
         free(c);
@@ -330,7 +375,8 @@ struct gd_channel *gd_channel_new(struct gd_loop *l, int own_fd, const struct gd
     c->fd = own_fd;
     c->watch.fn = ready;
     c->tell.fn = tell_gone;
-    c->push.fn = push_is_due;
+    c->push.fn = push_now;
+    c->push_later.fn = push_is_due;
     gd_list_init(&c->unsent);
     int rc = fcntl(own_fd, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
     if (rc == 0)
@@ -351,7 +397,8 @@ void gd_channel_free(struct gd_channel *c)
     c->gone = true;
     gd_watch_stop(c->loop, &c->watch);
     gd_soon_cancel(&c->tell);
-    gd_timer_stop(c->loop, &c->push);
+    gd_soon_cancel(&c->push);
+    gd_timer_stop(c->loop, &c->push_later);
     close(c->fd);
     struct gd_node *node;
     while ((node = gd_list_shift(&c->unsent))) {

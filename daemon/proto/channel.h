@@ -4,7 +4,7 @@
  *
  * Sends never block: what the socket does not take waits in order. Messages over
  * GD_MSG_PACKET_MAX travel as a sealed memfd. Receiving hands out one message at
- * a time, at most a bounded number per round of the loop.
+ * a time, of a bounded number of packets per round of the loop.
  *
  * Thread: loop thread only.
  */
@@ -33,14 +33,13 @@ struct gd_channel *gd_channel_new(struct gd_loop *l, int own_fd, const struct gd
 /* Sends what the socket still takes, and closes it. NULL is fine. */
 void gd_channel_free(struct gd_channel *c);
 
-/* Sends `m` and empties it: the first of a millisecond at once, what comes after it in
- * that millisecond together at its end, by a timer of the loop. Failure (no memory)
+/* Sends `m` and empties it: at the end of this round of the loop, or of this millisecond
+ * if something was sent in it already, with all that comes until then. Failure (no memory)
  * breaks the channel, as the peer going away does: `gone` follows, so there is nothing to
  * check. */
 void gd_channel_send(struct gd_channel *c, struct gd_msg *m);
 
-/* Sends now what waits for the end of its millisecond: for one who will not run the loop
- * next. */
+/* Sends now what waits for its time: for one who will not run the loop next. */
 void gd_channel_flush(struct gd_channel *c);
 
 /* True while messages wait for room in the socket, or many do for their time: the other

@@ -1,7 +1,7 @@
 /* daemon/proto/msg.h — the messages between gatherd and its workers.
  *
- * One message is one packet on a unix SOCK_SEQPACKET socket: a fixed head, then
- * fields of tag, length and bytes in any order. Unknown tags are skipped, so that
+ * A packet on a unix SOCK_SEQPACKET socket holds one message after the other, each a
+ * fixed head, then fields of tag, length and bytes in any order. Unknown tags are skipped, so that
  * a newer side may say more to an older one; what an older side must not ignore
  * raises GD_PROTO_VERSION. Integers are in the machine's own byte order: both
  * ends are on one machine.
@@ -149,12 +149,14 @@ struct gd_msg_head {
     uint16_t type;
     uint16_t flags; /* GD_MSG_IN_MEMFD: the fields are in the descriptor */
     uint32_t attempt;
-    uint64_t task; /* 0: not about a task */
+    uint64_t task;   /* 0: not about a task */
+    uint32_t n;      /* bytes of fields that follow */
+    uint32_t unused; /* 0 */
 };
 #define GD_MSG_IN_MEMFD 1U
 
-/* The largest packet; larger messages go by memfd. Well below the default socket
- * buffer (212,992 bytes). */
+/* The largest packet; larger messages go by memfd, alone in their packet. Well below
+ * the default socket buffer (212,992 bytes). */
 #define GD_MSG_PACKET_MAX ((size_t)65536)
 /* The largest message at all. */
 #define GD_MSG_MAX ((size_t)1 << 26)

@@ -16,8 +16,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* What is read from a pipe in one go: a pipe's usual capacity (pipe(7)). */
-#define CHUNK_BYTES 65536U
 /* How long a pipe that somebody else holds may still bring what was on its way. */
 #define DRAIN_MS 100
 /* No process to be had: again after this long, doubled up to, given up after. */
@@ -66,55 +64,20 @@ static void drain_is_over(struct gd_timer *t)
     end(GD_OWNER(t, struct gd_command, wait));
 }
 
-/* Reads what is there. False: the pipe's end, and it is closed. */
-static bool read_some(struct gd_command *c, struct gd_stream *s)
-{
-    for (;;) {
-        ssize_t n = read(s->watch.fd, c->cs->chunk, CHUNK_BYTES);
-        if (n > 0) {
-            gd_sink_put(&s->sink, c->cs->chunk, (size_t)n);
-            if (c->exited && n == (ssize_t)CHUNK_BYTES)
-                continue;
-            return true;
-        }
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno == EAGAIN)
-            return true;
-        gd_watch_close(c->cs->loop, &s->watch);
-        return false;
-    }
-}
-
 /* Nothing more will come of it but what is in its pipes. */
 static void finish(struct gd_command *c)
 {
     gd_timer_stop(c->cs->loop, &c->limit);
-    bool held = c->out.watch.on && read_some(c, &c->out) && read_some(c, &c->out);
-    held = (c->err.watch.on && read_some(c, &c->err) && read_some(c, &c->err)) || held;
+    bool held = gd_command_drain(c);
     c->wait.fn = drain_is_over;
     if (!held || c->dying || gd_timer_at(c->cs->loop, &c->wait, gd_mono_ms() + DRAIN_MS) < 0)
         end(c);
 }
 
-static void pipe_ready(struct gd_command *c, struct gd_stream *s)
+void gd_command_drained(struct gd_command *c)
 {
-    if (!read_some(c, s) && gd_timer_is_set(&c->wait) && !c->out.watch.on && !c->err.watch.on)
-        end(c); /* draining, and both ends have come */
-}
-
-static void out_ready(struct gd_watch *w, uint32_t events)
-{
-    (void)events;
-    struct gd_command *c = GD_OWNER(w, struct gd_command, out.watch);
-    pipe_ready(c, &c->out);
-}
-
-static void err_ready(struct gd_watch *w, uint32_t events)
-{
-    (void)events;
-    struct gd_command *c = GD_OWNER(w, struct gd_command, err.watch);
-    pipe_ready(c, &c->err);
+    if (gd_timer_is_set(&c->wait))
+        end(c);
 }
 
 /* Learns how it ended; without `keep` the process is gone afterwards. */
@@ -239,8 +202,7 @@ static int op_take(struct gd_unit *u, const struct gd_msg_view *start)
     c->cgroup_fd = c->exit.fd = -1;
     c->tree = (struct gd_tree){.task = u->task, .attempt = u->attempt, .sig = -1};
     c->exit.fn = has_exited;
-    c->out.watch.fn = out_ready;
-    c->err.watch.fn = err_ready;
+    c->out.fd = c->err.fd = -1;
     c->batch = gd_msg_num(start, GD_FIELD_BATCH, 0);
     c->timeout_ms = (int64_t)gd_msg_num(start, GD_FIELD_TIMEOUT_MS, (uint64_t)-1);
     c->grace_ms = (int64_t)gd_msg_num(start, GD_FIELD_GRACE_MS, GD_DEFAULT_GRACE_MS);
@@ -300,8 +262,7 @@ static void op_drop(struct gd_unit *u)
     gd_timer_stop(l, &c->limit);
     gd_timer_stop(l, &c->force);
     gd_timer_stop(l, &c->wait);
-    gd_watch_close(l, &c->out.watch);
-    gd_watch_close(l, &c->err.watch);
+    gd_command_close_pipes(c);
     gd_watch_close(l, &c->exit);
     gd_watch_close(l, &c->empty);
     gd_sink_free(&c->out.sink);
@@ -405,11 +366,13 @@ int gd_commands_open(struct gd_commands *cs, struct gd_loop *l, const char *cgro
 {
     *cs = (struct gd_commands){.loop = l, .null_fd = -1, .cgroups = {.root_fd = -1}};
     cs->reap.fn = reap_unseen;
+    cs->grow.fn = gd_commands_grow;
+    gd_list_init(&cs->young);
     cs->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     int rc = cs->null_fd < 0 ? -errno : 0;
     if (rc == 0 && prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
         rc = -errno;
-    if (rc == 0 && !(cs->chunk = malloc(CHUNK_BYTES)))
+    if (rc == 0 && !(cs->chunk = malloc(GD_CHUNK_BYTES)))
         rc = -ENOMEM;
     if (rc == 0)
         rc = make_base_env(cs);
@@ -430,6 +393,7 @@ void gd_commands_close(struct gd_commands *cs)
 {
     gd_soon_cancel(&cs->sweep);
     gd_timer_stop(cs->loop, &cs->reap);
+    gd_timer_stop(cs->loop, &cs->grow);
     gd_watch_close(cs->loop, &cs->child);
     gd_cgroups_close(&cs->cgroups);
     gd_spawner_done(&cs->spawner);

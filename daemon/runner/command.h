@@ -23,6 +23,9 @@
 #include "daemon/worker/worker.h"
 
 /* What all commands share; given to gd_worker_open() as its argument. */
+/* What is read from a pipe in one go: a pipe's usual capacity (pipe(7)). */
+#define GD_CHUNK_BYTES 65536U
+
 struct gd_commands {
     struct gd_loop *loop;
     struct gd_spawner spawner;
@@ -33,6 +36,8 @@ struct gd_commands {
     struct gd_soon sweep;  /* looks at all trees that are being ended */
     struct gd_watch child; /* signalfd: SIGCHLD */
     struct gd_timer reap;  /* looks for adopted zombies that were missed */
+    struct gd_node young;  /* commands whose pipes are not watched yet, oldest first */
+    struct gd_timer grow;  /* the oldest of them is due */
     unsigned n_lingering;  /* dying commands that have exited, their trees have not */
     char **base_env;       /* the clean environment: NAME=value, NULL at the end */
     char *chunk;           /* where pipes are read into */

@@ -10,7 +10,8 @@
 #include <sys/wait.h>
 
 struct gd_stream {
-    struct gd_watch watch; /* on: the pipe is open */
+    struct gd_watch watch; /* on: it is told when there is something to read */
+    int fd;                /* the reading end; -1: closed */
     struct gd_sink sink;
 };
 
@@ -30,6 +31,8 @@ struct gd_command {
 
     struct gd_stream out;
     struct gd_stream err;
+    struct gd_node young;  /* in gd_commands.young: its pipes are not watched yet */
+    int64_t watch_at_ms;   /* when they will be */
     struct gd_watch exit;  /* pidfd */
     struct gd_watch empty; /* cgroup.events, while it lingers */
     int cgroup_fd;
@@ -63,7 +66,18 @@ void gd_commands_sweep(struct gd_soon *s);
 /* Stops watching and counting it. */
 void gd_command_kill_done(struct gd_command *c);
 
-/* command.c: nothing of it lives any more. */
+/* command_output.c: its pipes will be read, from a little later on or its end. */
+void gd_command_keep_pipes(struct gd_command *c, int out_fd, int err_fd);
+/* It has exited: reads what is there. True: somebody else holds a pipe; it is watched. */
+GD_MUST_CHECK bool gd_command_drain(struct gd_command *c);
+/* Closes them; closed is fine. */
+void gd_command_close_pipes(struct gd_command *c);
+/* Of gd_commands.grow. */
+void gd_commands_grow(struct gd_timer *t);
+
+/* command.c: it had exited, and both its pipes have come to their end. */
+void gd_command_drained(struct gd_command *c);
+/* Nothing of it lives any more. */
 void gd_command_tree_gone(struct gd_command *c);
 
 #endif

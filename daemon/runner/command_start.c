@@ -166,13 +166,10 @@ static int adopt(struct launch *l, struct gd_command *c, const struct gd_spawned
         rc = gd_map_put(&c->cs->by_task, c->unit.task, &c->tree);
     if (rc == 0)
         rc = gd_watch_start(loop, &c->exit, child->pidfd, EPOLLIN);
-    if (rc == 0)
-        rc = gd_watch_start(loop, &c->out.watch, l->out[0], EPOLLIN);
-    if (rc == 0)
-        rc = gd_watch_start(loop, &c->err.watch, l->err[0], EPOLLIN);
     if (rc < 0)
         return rc;
-    l->out[0] = l->err[0] = -1; /* the watches' now */
+    gd_command_keep_pipes(c, l->out[0], l->err[0]);
+    l->out[0] = l->err[0] = -1; /* the command's now */
     return 0;
 }
 
@@ -181,8 +178,6 @@ static void undo(struct gd_command *c, const struct gd_spawned *child)
 {
     struct gd_loop *loop = c->cs->loop;
     gd_watch_stop(loop, &c->exit);
-    gd_watch_stop(loop, &c->out.watch);
-    gd_watch_stop(loop, &c->err.watch);
     (void)kill(-child->pid, SIGKILL);
     while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
         continue;

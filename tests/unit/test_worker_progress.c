@@ -55,6 +55,7 @@ static void say(enum gd_msg_type type, uint64_t task, enum gd_msg_field field, u
     struct gd_msg m;
     gd_msg_init(&m, type, task, task ? 1 : 0);
     gd_msg_u64(&m, field, n);
+    m.head.n = (uint32_t)m.fields.len;
     struct iovec parts[2] = {{.iov_base = &m.head, .iov_len = sizeof(m.head)},
                              {.iov_base = m.fields.ptr, .iov_len = m.fields.len}};
     ck_assert_int_gt(writev(client, parts, 2), 0);
@@ -98,13 +99,15 @@ static void teardown(void)
 static unsigned read_all(bool *ret_ended)
 {
     unsigned n = 0;
-    union {
+    static char packet[GD_MSG_PACKET_MAX];
+    ssize_t got = 0;
+    while ((got = recv(client, packet, sizeof(packet), MSG_DONTWAIT)) > 0) {
         struct gd_msg_head head;
-        char bytes[1024];
-    } packet;
-    while (recv(client, &packet, sizeof(packet), MSG_DONTWAIT) > 0) {
-        n += packet.head.type == GD_MSG_PROGRESS;
-        *ret_ended = *ret_ended || packet.head.type == GD_MSG_EXITED;
+        for (size_t at = 0; at < (size_t)got; at += sizeof(head) + head.n) {
+            memcpy(&head, packet + at, sizeof(head));
+            n += head.type == GD_MSG_PROGRESS;
+            *ret_ended = *ret_ended || head.type == GD_MSG_EXITED;
+        }
     }
     return n;
 }
