@@ -296,5 +296,9 @@ void gd_core_requeue(struct gd_core *c, struct gd_task *t)
     gd_task_go(t, GD_TASK_QUEUED);
     t->started_ms = 0;
     gd_core_task_changed(c, t);
-    gd_core_requeue_later(c, t);
+    /* One that is to be cancelled need not wait; without memory it ends when its turn
+     * comes. */
+    bool cancelled = t->extra && t->extra->n_cancels > 0 && gd_core_end_cancelled(c, t) == 0;
+    if (!cancelled)
+        gd_core_requeue_later(c, t);
 }
