@@ -186,6 +186,7 @@ static bool lease_some(struct gd_core *c, enum gd_class class, struct gd_executo
     w->op.op.urgent = !w->is_commands || c->n_in_stock == 0;
     while (w->op.n < w->cap && (t = gd_schedule_next(&c->schedule, class, &budget))) {
         gd_task_go(t, GD_TASK_LEASING);
+        t->has_lease = true;
         w->leases[w->op.n++] =
             (struct gd_lease){.task = gd_task_id(t), .attempt = t->attempt, .epoch = ex->epoch};
     }
@@ -201,13 +202,15 @@ static void begin_sleep(struct gd_core *c, struct gd_task *t, struct lease_write
     struct gd_executor *ex = c->executors[t->kind];
     gd_task_go(t, GD_TASK_RUNNING);
     note_started(c, t, c->config.wall_ms());
-    /* Nobody waits for this lease: it only keeps the start over a restart. */
-    if (w && gd_core_is_long(t))
+    int rc = ex->ops->start(ex, t);
+    if (rc < 0) {
+        cannot_start(c, t, rc);
+    } else if (w && gd_core_is_long(t)) {
+        /* Nobody waits for this lease: it only keeps the start over a restart. */
+        t->has_lease = true;
         w->leases[w->op.n++] = (struct gd_lease){
             .task = gd_task_id(t), .attempt = t->attempt, .started_ms = t->started_ms};
-    int rc = ex->ops->start(ex, t);
-    if (rc < 0)
-        cannot_start(c, t, rc);
+    }
 }
 
 static bool start_sleeps(struct gd_core *c)

@@ -55,6 +55,7 @@ static int restore(struct gd_core *c, struct gd_task *t, const struct gd_recover
         return -ENOMEM;
     if (!r->leased)
         return 0;
+    t->has_lease = true;
     x->lease_epoch = r->lease.epoch;
     t->attempt = (uint16_t)r->lease.attempt;
     t->started_ms = r->lease.started_ms;

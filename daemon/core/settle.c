@@ -105,7 +105,7 @@ static void begin_settling(struct gd_core *c, struct gd_task *t, struct settle_w
     if (t->phase == GD_TASK_QUEUED)
         gd_core_leave_line(c, t);
     gd_schedule_release(&c->schedule, t, gd_core_lanes(t));
-    w->op.leased = t->phase != GD_TASK_QUEUED && (t->kind != GD_KIND_SLEEP || gd_core_is_long(t));
+    w->op.leased = t->has_lease;
     w->op.cancelled = t->extra != NULL;
     if (t->due.pos)
         c->executors[t->kind]->ops->drop(c->executors[t->kind], t);
