@@ -110,8 +110,8 @@ static void cannot_start(struct gd_core *c, struct gd_task *t, int rc)
     }
 }
 
-/* The lease is on disk: over to the executor. */
-static void begin_leased(struct gd_core *c, struct gd_task *t)
+/* The lease to the worker of that epoch is on disk: over to the executor. */
+static void begin_leased(struct gd_core *c, struct gd_task *t, uint64_t epoch)
 {
     struct gd_executor *ex = c->executors[t->kind];
     if (t->extra && t->extra->n_cancels > 0) {
@@ -119,7 +119,7 @@ static void begin_leased(struct gd_core *c, struct gd_task *t)
             gd_core_requeue(c, t);
         return;
     }
-    if (!ex->ready) {
+    if (!ex->ready || ex->epoch != epoch) {
         gd_core_requeue(c, t);
         return;
     }
@@ -155,7 +155,7 @@ static void leases_are_on_disk(struct gd_op *op)
     for (size_t i = 0; i < w->op.n && !c->closing; i++) {
         struct gd_task *t = gd_core_task(c, w->leases[i].task);
         if (t && t->phase == GD_TASK_LEASING)
-            begin_leased(c, t);
+            begin_leased(c, t, w->leases[i].epoch);
     }
     free(w);
     gd_core_pump(c);
