@@ -98,6 +98,8 @@ static int op_start(struct gd_executor *ex, struct gd_task *t)
     if (ex->is_worker) {
         ck_assert_int_eq(w->held, WORLD_NOT_HELD);
         ck_assert_uint_gt(t->attempt, w->started);
+        ck_assert_msg(!w->started || w->job.rerun_if_lost, "task %llu runs twice",
+                      (unsigned long long)gd_task_id(t));
         w->started = t->attempt;
         w->held = WORLD_WAITS;
     }
@@ -124,11 +126,12 @@ static void op_spill(struct gd_executor *ex, struct gd_task *t)
 
 static void op_forget(struct gd_executor *ex, uint64_t task, uint32_t attempt)
 {
-    (void)ex;
     (void)attempt;
     struct world_task *w = &world.tasks[task];
     ck_assert_msg(w->settled, "task %llu is forgotten before its outcome is on disk",
                   (unsigned long long)task);
+    if (!ex->ready) /* nobody hears it */
+        return;
     if (w->held != WORLD_NOT_HELD)
         world_say("forget:%llu", (unsigned long long)task);
     if (w->held == WORLD_ENDED)
@@ -229,12 +232,17 @@ static bool is_begun(const struct gd_task *t)
     return t && (t->phase == GD_TASK_LEASED || t->phase == GD_TASK_RUNNING);
 }
 
+static bool hears_of(const struct gd_task *t)
+{
+    return is_begun(t) && world.core.executors[t->kind]->ready;
+}
+
 void world_started(uint64_t id)
 {
     struct gd_task *t = gd_core_task(&world.core, id);
     ck_assert_int_eq(world.tasks[id].held, WORLD_WAITS);
     world.tasks[id].held = WORLD_RUNS;
-    if (is_begun(t))
+    if (hears_of(t))
         gd_core_started(&world.core, t, world.wall_ms);
 }
 
@@ -268,36 +276,44 @@ int world_end(uint64_t id, enum gd_state state)
     ck_assert(w->held == WORLD_WAITS || w->held == WORLD_RUNS);
     w->held = WORLD_ENDED;
     w->end = state;
-    return is_begun(t) ? report_end(id) : 0;
+    return hears_of(t) ? report_end(id) : 0;
 }
 
 /* As daemon/exec/remote.c compares lists. */
-static void list_one(uint64_t id)
+static int list_one(uint64_t id)
 {
+    int rc = 0;
     struct world_task *w = &world.tasks[id];
     struct gd_task *t = gd_core_task(&world.core, id);
     bool mine = is_begun(t) && world.core.executors[t->kind]->is_worker;
     if (mine && w->held != WORLD_NOT_HELD)
         gd_core_reattached(&world.core, t, w->held == WORLD_RUNS ? world.wall_ms : 0);
     else if (mine)
-        gd_core_missing(&world.core, t, world.core.executors[t->kind]->epoch, "runner");
+        rc = gd_core_missing(&world.core, t, world.core.executors[t->kind]->epoch + world.n_died,
+                             "runner");
     if (mine && w->held == WORLD_ENDED && is_begun(gd_core_task(&world.core, id)))
-        ck_assert_int_eq(report_end(id), 0);
+        rc = report_end(id);
     if (!t && w->held != WORLD_NOT_HELD) { /* ended there by its CANCEL, then acknowledged */
         ck_assert(w->settled || !w->exists);
         w->held = WORLD_NOT_HELD;
     }
+    return rc;
 }
 
 void world_list(bool died)
 {
-    world.runner.epoch += died;
-    world.fetcher.epoch += died;
-    for (uint64_t id = 1; id < WORLD_TASKS; id++) {
-        if (died)
-            world.tasks[id].held = WORLD_NOT_HELD;
-        list_one(id);
-    }
+    world.n_died += died;
+    world.runner.ready = world.fetcher.ready = false;
+    for (uint64_t id = 1; died && id < world.core.next_task; id++)
+        world.tasks[id].held = WORLD_NOT_HELD;
+    for (uint64_t id = 1; id < world.core.next_task; id++)
+        if (list_one(id) < 0) {
+            world_say("list-again");
+            return;
+        }
+    world.runner.epoch += world.n_died; /* what is leased from here on is leased to it */
+    world.fetcher.epoch += world.n_died;
+    world.n_died = 0;
     world.runner.ready = world.fetcher.ready = true;
     gd_core_executor_changed(&world.core);
 }

@@ -11,7 +11,7 @@
  *   done:3=failed batch:1=failed settled:1      a future settled
  *
  * and what must hold at any time is checked at any time: no start without its lease on
- * disk and none twice, nothing shown and nothing forgotten before its outcome is on
+ * disk and none twice (but what may be run again if it was lost), nothing shown and nothing forgotten before its outcome is on
  * disk, one outcome for each task, no rows left behind.
  *
  * One world at a time; a test that fails says how. Thread: the test's.
@@ -78,7 +78,8 @@ struct world {
     struct world_batch batches[WORLD_BATCHES];
     struct gd_node ops; /* written and not committed */
     int64_t wall_ms;
-    int start_rc; /* what the next start answers; then 0 again */
+    int start_rc;    /* what the next start answers; then 0 again */
+    uint64_t n_died; /* workers since the one that the core knows */
 };
 
 extern struct world world;
@@ -143,10 +144,12 @@ void world_patch(uint64_t task, const int16_t *priority, const int64_t *timeout_
 struct gd_task *world_task(uint64_t id);
 
 void world_started(uint64_t id);
-/* It ended there; reported as far as the core knows it. Errors: -ENOMEM. */
+/* It ended there; reported as far as the core knows it and is connected. Errors:
+ * -ENOMEM, and the next list reports it. */
 int world_end(uint64_t id, enum gd_state state);
 /* The worker lists what it holds, as after a reconnect; what has ended is reported
- * again. `died`: it is another one, which holds nothing. */
+ * again. `died`: it is another one, which holds nothing. Without memory ("list-again")
+ * it is away until the next list. */
 void world_list(bool died);
 
 /* What was accepted must be settled and shown, and nobody holds anything. */

@@ -326,7 +326,7 @@ static int recover_tasks(void)
     struct gd_recovered_task run[GD_BLOCK_TASKS];
     size_t n = 0;
     int rc = 0;
-    for (uint64_t id = 1; rc == 0 && id < WORLD_TASKS; id++) {
+    for (uint64_t id = 1; rc == 0 && id <= world.core.next_task; id++) {
         const struct world_task *w = &world.tasks[id];
         bool wanted = w->exists && !w->settled;
         bool follows =
@@ -343,7 +343,7 @@ static int recover_tasks(void)
 
 static void watch_all(void)
 {
-    for (uint64_t id = 1; id < WORLD_TASKS; id++)
+    for (uint64_t id = 1; id < world.core.next_task; id++)
         if (gd_core_task(&world.core, id))
             watch_task(id);
     for (uint64_t id = 1; id < WORLD_BATCHES; id++)

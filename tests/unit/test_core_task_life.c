@@ -343,7 +343,7 @@ START_TEST(a_cancelled_task_that_waits_again_never_starts)
     world_cancel(id);
     world.tasks[id].held = WORLD_NOT_HELD;
     world.tasks[id].started = 0;
-    gd_core_missing(&world.core, world_task(id), world.runner.epoch, "runner");
+    ck_assert_int_eq(gd_core_missing(&world.core, world_task(id), world.runner.epoch, "runner"), 0);
     world_hush();
     is_over();
     ck_assert(!world_has_said("start:1"));
@@ -357,7 +357,7 @@ START_TEST(a_cancelled_task_that_waits_again_needs_no_slot)
     world_rest();
     world.runner.ready = false; /* and it stays away */
     world.tasks[id].held = WORLD_NOT_HELD;
-    gd_core_missing(&world.core, world_task(id), world.runner.epoch, "runner");
+    ck_assert_int_eq(gd_core_missing(&world.core, world_task(id), world.runner.epoch, "runner"), 0);
     is_over();
     ck_assert(world_has_said("done:1=cancelled"));
 }
