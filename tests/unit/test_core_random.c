@@ -11,7 +11,11 @@
 
 #include <errno.h>
 
+#ifdef __SANITIZE_ADDRESS__
+#define SESSIONS 12
+#else
 #define SESSIONS 40
+#endif
 #define STEPS    250
 #define MOST_END 5000 /* rounds until all is over */
 
