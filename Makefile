@@ -73,7 +73,8 @@ $(B)/%.o: %.c Makefile
 # --- unit tests: tests/unit/test_<layer>_<module>.c, linked with what they need
 UNIT    := $(patsubst tests/unit/%.c,$(BIN)/tests/%,$(wildcard tests/unit/test_*.c))
 SUPPORT := $(call obj,tests/support)
-WRAP    := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup
+WRAP    := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup \
+           -Wl,--wrap=_mark_point,--wrap=_ck_assert_failed
 ALL_LIBS := $(call libs,api client daemon/store daemon/exec daemon/runner daemon/fetcher \
               daemon/worker daemon/proto daemon/core daemon/loop base)
 $(BIN)/tests/%: $(B)/tests/unit/%.o $(SUPPORT) $(ALL_LIBS)

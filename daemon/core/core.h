@@ -176,15 +176,18 @@ GD_MUST_CHECK int gd_core_ended(struct gd_core *c, struct gd_task *t, struct gd_
 /* A plain end without output or exception. Errors as above. */
 GD_MUST_CHECK int gd_core_succeeded(struct gd_core *c, struct gd_task *t,
                                     enum gd_result_kind result);
-/* What became of it will never be known; `reason` as for gd_exception_lost(). */
-void gd_core_lost(struct gd_core *c, struct gd_task *t, const char *reason);
+/* What became of it will never be known; `reason` as for gd_exception_lost(). Errors:
+ * -ENOMEM; it is as it was, and must be reported again, later. */
+GD_MUST_CHECK int gd_core_lost(struct gd_core *c, struct gd_task *t, const char *reason);
 /* Its attempt never reached the worker: it waits again. */
 void gd_core_requeue(struct gd_core *c, struct gd_task *t);
 /* A worker that (again) lists what it holds has this one. `started_ms` 0: it waits. */
 void gd_core_reattached(struct gd_core *c, struct gd_task *t, int64_t started_ms);
 /* A worker that lists what it holds does not have this one: it never came there, and
- * waits again, if it was leased to the worker of this `epoch`; else it is lost. */
-void gd_core_missing(struct gd_core *c, struct gd_task *t, uint64_t epoch, const char *reason);
+ * waits again, if it was leased to the worker of this `epoch`; else it is lost. Errors
+ * as above. */
+GD_MUST_CHECK int gd_core_missing(struct gd_core *c, struct gd_task *t, uint64_t epoch,
+                                  const char *reason);
 /* An executor became ready, or not. */
 void gd_core_executor_changed(struct gd_core *c);
 

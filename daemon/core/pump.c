@@ -110,8 +110,8 @@ static void cannot_start(struct gd_core *c, struct gd_task *t, int rc)
     }
 }
 
-/* The lease is on disk: over to the executor. */
-static void begin_leased(struct gd_core *c, struct gd_task *t)
+/* The lease to the worker of that epoch is on disk: over to the executor. */
+static void begin_leased(struct gd_core *c, struct gd_task *t, uint64_t epoch)
 {
     struct gd_executor *ex = c->executors[t->kind];
     if (t->extra && t->extra->n_cancels > 0) {
@@ -119,7 +119,7 @@ static void begin_leased(struct gd_core *c, struct gd_task *t)
             gd_core_requeue(c, t);
         return;
     }
-    if (!ex->ready) {
+    if (!ex->ready || ex->epoch != epoch) {
         gd_core_requeue(c, t);
         return;
     }
@@ -155,7 +155,7 @@ static void leases_are_on_disk(struct gd_op *op)
     for (size_t i = 0; i < w->op.n && !c->closing; i++) {
         struct gd_task *t = gd_core_task(c, w->leases[i].task);
         if (t && t->phase == GD_TASK_LEASING)
-            begin_leased(c, t);
+            begin_leased(c, t, w->leases[i].epoch);
     }
     free(w);
     gd_core_pump(c);
@@ -186,6 +186,7 @@ static bool lease_some(struct gd_core *c, enum gd_class class, struct gd_executo
     w->op.op.urgent = !w->is_commands || c->n_in_stock == 0;
     while (w->op.n < w->cap && (t = gd_schedule_next(&c->schedule, class, &budget))) {
         gd_task_go(t, GD_TASK_LEASING);
+        t->has_lease = true;
         w->leases[w->op.n++] =
             (struct gd_lease){.task = gd_task_id(t), .attempt = t->attempt, .epoch = ex->epoch};
     }
@@ -201,13 +202,15 @@ static void begin_sleep(struct gd_core *c, struct gd_task *t, struct lease_write
     struct gd_executor *ex = c->executors[t->kind];
     gd_task_go(t, GD_TASK_RUNNING);
     note_started(c, t, c->config.wall_ms());
-    /* Nobody waits for this lease: it only keeps the start over a restart. */
-    if (w && gd_core_is_long(t))
+    int rc = ex->ops->start(ex, t);
+    if (rc < 0) {
+        cannot_start(c, t, rc);
+    } else if (w && gd_core_is_long(t)) {
+        /* Nobody waits for this lease: it only keeps the start over a restart. */
+        t->has_lease = true;
         w->leases[w->op.n++] = (struct gd_lease){
             .task = gd_task_id(t), .attempt = t->attempt, .started_ms = t->started_ms};
-    int rc = ex->ops->start(ex, t);
-    if (rc < 0)
-        cannot_start(c, t, rc);
+    }
 }
 
 static bool start_sleeps(struct gd_core *c)
@@ -296,5 +299,9 @@ void gd_core_requeue(struct gd_core *c, struct gd_task *t)
     gd_task_go(t, GD_TASK_QUEUED);
     t->started_ms = 0;
     gd_core_task_changed(c, t);
-    gd_core_requeue_later(c, t);
+    /* One that is to be cancelled need not wait; without memory it ends when its turn
+     * comes. */
+    bool cancelled = t->extra && t->extra->n_cancels > 0 && gd_core_end_cancelled(c, t) == 0;
+    if (!cancelled)
+        gd_core_requeue_later(c, t);
 }

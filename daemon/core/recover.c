@@ -55,6 +55,7 @@ static int restore(struct gd_core *c, struct gd_task *t, const struct gd_recover
         return -ENOMEM;
     if (!r->leased)
         return 0;
+    t->has_lease = true;
     x->lease_epoch = r->lease.epoch;
     t->attempt = (uint16_t)r->lease.attempt;
     t->started_ms = r->lease.started_ms;
@@ -137,15 +138,14 @@ void gd_core_reattached(struct gd_core *c, struct gd_task *t, int64_t started_ms
         c->executors[t->kind]->ops->cancel(c->executors[t->kind], t, t->extra->cancel_grace_ms);
 }
 
-void gd_core_missing(struct gd_core *c, struct gd_task *t, uint64_t epoch, const char *reason)
+int gd_core_missing(struct gd_core *c, struct gd_task *t, uint64_t epoch, const char *reason)
 {
     uint64_t leased_to =
         t->extra && t->extra->lease_epoch ? t->extra->lease_epoch : c->executors[t->kind]->epoch;
-    if (t->phase == GD_TASK_LEASED && leased_to == epoch) {
-        if (t->extra)
-            t->extra->lease_epoch = 0;
-        gd_core_requeue(c, t);
-    } else {
-        gd_core_lost(c, t, reason);
-    }
+    if (t->phase != GD_TASK_LEASED || leased_to != epoch)
+        return gd_core_lost(c, t, reason);
+    if (t->extra)
+        t->extra->lease_epoch = 0;
+    gd_core_requeue(c, t);
+    return 0;
 }

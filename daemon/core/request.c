@@ -76,6 +76,15 @@ int gd_core_cancel_child(struct gd_core *c, struct gd_task *t, const char *msg, 
     return rc;
 }
 
+/* It could not be written, so it was not asked for. */
+static void withdraw(struct gd_core *c, struct gd_task *t)
+{
+    if (!t || t->phase == GD_TASK_SETTLING || t->extra->n_cancels == 0)
+        return;
+    t->extra->n_cancels--;
+    gd_core_task_changed(c, t);
+}
+
 static void cancel_is_on_disk(struct gd_op *op)
 {
     struct gd_change *r = GD_OWNER(op, struct gd_change, cancel.op);
@@ -90,6 +99,8 @@ static void cancel_is_on_disk(struct gd_op *op)
         struct gd_task *t = gd_core_task(c, r->task);
         if (t && is_at_worker(c, t))
             cancel_at_worker(c, t);
+    } else if (!r->batch) {
+        withdraw(c, gd_core_task(c, r->task));
     }
     r->done(r, op->rc);
 }

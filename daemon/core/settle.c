@@ -105,7 +105,7 @@ static void begin_settling(struct gd_core *c, struct gd_task *t, struct settle_w
     if (t->phase == GD_TASK_QUEUED)
         gd_core_leave_line(c, t);
     gd_schedule_release(&c->schedule, t, gd_core_lanes(t));
-    w->op.leased = t->phase != GD_TASK_QUEUED && (t->kind != GD_KIND_SLEEP || gd_core_is_long(t));
+    w->op.leased = t->has_lease;
     w->op.cancelled = t->extra != NULL;
     if (t->due.pos)
         c->executors[t->kind]->ops->drop(c->executors[t->kind], t);
@@ -179,22 +179,17 @@ int gd_core_end_cancelled(struct gd_core *c, struct gd_task *t)
                             gd_exception_cancelled(t->extra ? t->extra->cancel_msg : NULL));
 }
 
-void gd_core_lost(struct gd_core *c, struct gd_task *t, const char *reason)
+int gd_core_lost(struct gd_core *c, struct gd_task *t, const char *reason)
 {
     if (t->phase != GD_TASK_LEASED && t->phase != GD_TASK_RUNNING)
-        return;
-    if (t->rerun_if_lost && !(t->extra && t->extra->n_cancels > 0)) {
-        t->attempt++;
-        gd_core_requeue(c, t);
-        return;
-    }
-    int rc = t->extra && t->extra->n_cancels > 0
-                 ? gd_core_end_cancelled(c, t)
-                 : gd_core_end_with(c, t, GD_FAILED, gd_exception_lost(reason));
-    if (rc < 0) { /* no memory even for that: it waits, and is lost once more, later */
-        t->attempt++;
-        gd_core_requeue(c, t);
-    }
+        return 0;
+    if (t->extra && t->extra->n_cancels > 0)
+        return gd_core_end_cancelled(c, t);
+    if (!t->rerun_if_lost)
+        return gd_core_end_with(c, t, GD_FAILED, gd_exception_lost(reason));
+    t->attempt++;
+    gd_core_requeue(c, t);
+    return 0;
 }
 
 void gd_core_progress(struct gd_core *c, struct gd_task *t, int64_t bytes, int64_t total)

@@ -78,6 +78,7 @@ struct gd_task {
     uint8_t phase;    /* enum gd_task_phase */
     uint8_t slot;     /* in its block */
     bool rerun_if_lost : 1;
+    bool has_lease : 1;  /* on disk, or on its way there */
     bool counted : 1;    /* holds its slots in the limits */
     bool at_limit : 1;   /* waits in the line of its host's limit */
     bool was_called : 1; /* has been at the front of that line */

@@ -164,7 +164,7 @@ static void on_hello(struct gd_remote *r, const struct gd_msg_view *v)
         gd_remote_start_over(r);
         return;
     }
-    r->ex.epoch = gd_msg_num(v, GD_FIELD_EPOCH, 0);
+    r->epoch = gd_msg_num(v, GD_FIELD_EPOCH, 0);
     r->greeted = true;
     open_output(r);
 }
@@ -216,11 +216,15 @@ static void on_list_end(struct gd_remote *r)
     while (t) {
         uint64_t next = gd_task_id(t) + 1;
         if (is_mine(r, t) && (t->phase == GD_TASK_LEASED || t->phase == GD_TASK_RUNNING) &&
-            !gd_map_get(&r->listed, gd_task_id(t)))
-            gd_core_missing(r->core, t, r->ex.epoch, reason);
+            !gd_map_get(&r->listed, gd_task_id(t)) &&
+            gd_core_missing(r->core, t, r->epoch, reason) < 0) {
+            gd_remote_start_over(r);
+            return;
+        }
         t = gd_task_from(&r->core->tasks, next);
     }
     gd_map_free(&r->listed);
+    r->ex.epoch = r->epoch; /* what is leased from here on is leased to it */
     r->config.rebooted = false;
     r->wait_ms = WAIT_FIRST_MS;
     send_simple(r, GD_MSG_LIMITS);

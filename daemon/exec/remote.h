@@ -67,6 +67,7 @@ struct gd_remote {
     struct gd_core *core;
     struct gd_remote_config config;
     struct gd_channel *channel;
+    uint64_t epoch;          /* of the worker that said HELLO; ex.epoch once it has listed */
     struct gd_map listed;    /* tasks that the worker has named since HELLO */
     struct gd_map finishing; /* struct finish: ends whose files are being synced */
     struct gd_timer again;   /* the next try to get it back */

@@ -227,14 +227,25 @@ bool gd_channel_is_behind(const struct gd_channel *c)
 
 /* --- receiving */
 
-/* The descriptor that came along, or -1. */
+/* The descriptor that came along, or -1. Of several, for which the space of one may be
+ * enough, none is kept: no message has them. */
 static int passed_fd(struct msghdr *hdr)
 {
     int fd = -1;
-    for (struct cmsghdr *cm = CMSG_FIRSTHDR(hdr); cm; cm = CMSG_NXTHDR(hdr, cm))
-        if (cm->cmsg_level == SOL_SOCKET && cm->cmsg_type == SCM_RIGHTS &&
-            cm->cmsg_len == CMSG_LEN(sizeof(int)))
-            memcpy(&fd, CMSG_DATA(cm), sizeof(fd));
+    unsigned n = 0;
+    for (struct cmsghdr *cm = CMSG_FIRSTHDR(hdr); cm; cm = CMSG_NXTHDR(hdr, cm)) {
+        if (cm->cmsg_level != SOL_SOCKET || cm->cmsg_type != SCM_RIGHTS)
+            continue;
+        for (size_t at = CMSG_LEN(0); at + sizeof(fd) <= cm->cmsg_len; at += sizeof(fd)) {
+            if (n++ > 0)
+                close(fd);
+            memcpy(&fd, (char *)cm + at, sizeof(fd));
+        }
+    }
+    if (n > 1) {
+        close(fd);
+        fd = -1;
+    }
     return fd;
 }
 

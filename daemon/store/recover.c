@@ -138,23 +138,19 @@ static int add_ended(struct recovery *r, struct gd_batch *b)
 {
     sqlite3_stmt *st = NULL;
     int rc = sqlite3_prepare_v2(r->db,
-                                "SELECT task, state FROM outcome WHERE task >= ? AND task < ?"
-                                " ORDER BY state <> 2, finished_at, task",
+                                "SELECT o.task, o.state, e.idx + o.task - e.first FROM extent e"
+                                " JOIN outcome o ON o.task >= e.first AND o.task < e.first + e.n"
+                                " WHERE e.batch = ? ORDER BY o.state <> 2, o.finished_at, o.task",
                                 -1, &st, NULL);
-    for (size_t i = 0; rc == SQLITE_OK && i < b->n_extents; i++) {
-        const struct gd_extent *e = &b->extents[i];
-        (void)sqlite3_bind_int64(st, 1, (int64_t)e->first);
-        (void)sqlite3_bind_int64(st, 2, (int64_t)(e->first + e->n));
-        while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
-            uint64_t task = (uint64_t)sqlite3_column_int64(st, 0);
-            gd_core_recover_ended(r->core, b, task, (uint32_t)(e->index + task - e->first),
-                                  (enum gd_state)sqlite3_column_int(st, 1));
-        }
-        (void)sqlite3_reset(st);
-        rc = rc == SQLITE_DONE ? SQLITE_OK : rc;
-    }
+    if (rc != SQLITE_OK)
+        return rc;
+    (void)sqlite3_bind_int64(st, 1, (int64_t)b->id);
+    while ((rc = sqlite3_step(st)) == SQLITE_ROW)
+        gd_core_recover_ended(r->core, b, (uint64_t)sqlite3_column_int64(st, 0),
+                              (uint32_t)sqlite3_column_int64(st, 2),
+                              (enum gd_state)sqlite3_column_int(st, 1));
     (void)sqlite3_finalize(st);
-    return rc;
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
 static int add_batch(struct recovery *r, sqlite3_stmt *st)
