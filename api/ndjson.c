@@ -339,10 +339,6 @@ void gd_ndjson_finish(struct gd_ndjson *n, enum gd_intake_kind kind)
     struct gd_http *h = n->http;
     n->kind = kind;
     n->finished = true;
-    if (kind == GD_INTAKE_TASK) {
-        gd_http_fail(h, GD_PROBLEM_MEDIA_TYPE, "one job is application/json");
-        return;
-    }
     if (n->line.len > 0) {
         take_line(n, gd_buf_view(&n->line));
         gd_buf_reset(&n->line);
