@@ -233,7 +233,10 @@ def request(address, method, target, body=None, headers=None, timeout=PATIENCE):
     """One request on a connection of its own."""
     c = _Connection(address, timeout)
     try:
-        c.request(method, target, body=encode(body), headers=headers or {})
+        try:
+            c.request(method, target, body=encode(body), headers=headers or {})
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # answered before all was sent
         r = c.getresponse()
         return Answer(r.status, r.headers, r.read())
     finally:
