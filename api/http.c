@@ -90,8 +90,22 @@ static void resume(struct gd_http *h)
     gd_api_run_soon(h->api);
 }
 
+/* What was done with the request: Idempotency-Key, Prefer (RFC 7240). */
+static void add_done(struct gd_http *h, unsigned status, struct MHD_Response *r)
+{
+    char text[48];
+    if (h->replayed)
+        gd_http_add(r, "Idempotency-Replayed", "true");
+    if (h->preferred_ms < 0 || (status >= 400 && status != MHD_HTTP_FAILED_DEPENDENCY))
+        return;
+    (void)snprintf(text, sizeof(text), "wait=%lld", (long long)(h->preferred_ms / 1000));
+    gd_http_add(r, "Preference-Applied", text);
+}
+
 void gd_http_respond(struct gd_http *h, unsigned status, struct MHD_Response *own)
 {
+    if (!h->borrowed)
+        add_done(h, status, own);
     h->waiting = NULL;
     h->abandon = NULL;
     h->status = status;
