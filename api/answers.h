@@ -20,9 +20,8 @@ void gd_answer_new_batch(struct gd_http *h, uint64_t id, unsigned status);
  * the batch came to. The batch must be done unless `partial`. */
 void gd_answer_results(struct gd_http *h, uint64_t id, bool partial);
 
-/* Adds Location; and Preference-Applied, if the wait came by Prefer. */
+/* Adds Location. */
 void gd_add_location(struct MHD_Response *r, const char *what, uint64_t id);
-void gd_add_preference(struct MHD_Response *r, const struct gd_http *h);
 
 /* Answers 304 if the client has this version. */
 GD_MUST_CHECK bool gd_answer_not_modified(struct gd_http *h, const char *etag);

@@ -98,7 +98,8 @@ static void answer_snapshot(struct gd_http *h, uint64_t id, unsigned status, boo
     gd_etag_of(text->ptr ? text->ptr : "", text->len, etag);
     bool small = text->len <= GD_CACHE_BODY;
     struct MHD_Response *r = gd_http_response(text, "application/json");
-    bool poll = r && status == MHD_HTTP_OK && !h->suspended && h->preferred_ms < 0 && !with_tasks;
+    bool poll = r && status == MHD_HTTP_OK && !h->suspended && h->preferred_ms < 0 && !with_tasks &&
+                !h->replayed;
     if (poll) {
         gd_http_add(r, MHD_HTTP_HEADER_ETAG, etag);
         gd_http_add(r, "Gatherd-State", gd_state_name(rd.state));
@@ -112,9 +113,6 @@ static void answer_snapshot(struct gd_http *h, uint64_t id, unsigned status, boo
     } else {
         if (status != MHD_HTTP_OK || with_tasks)
             gd_add_location(r, "batches", id);
-        if (h->replayed)
-            gd_http_add(r, "Idempotency-Replayed", "true");
-        gd_add_preference(r, h);
         gd_http_respond(h, status, r);
     }
     reading_done(&rd);
@@ -326,6 +324,7 @@ void gd_get_results(struct gd_http *h)
         gd_http_fail(h, GD_PROBLEM_BAD_REQUEST, "%s", err.text);
         return;
     }
+    h->preferred_ms = preferred ? wait_ms : -1;
     struct gd_batch *b = gd_core_batch(h->api->core, h->id);
     if (b && !gd_future_done(&b->gather.future) && wait_ms > 0)
         gd_wait_for(h, &b->gather.future, wait_ms, h->id, answer_results_waited, NULL);

@@ -133,6 +133,8 @@ static void set_signal(struct change *ch, struct gd_span json)
 }
 
 static const struct member cancel_members[] = {
+    {"msg", set_msg}, {"grace", set_grace}, {NULL, NULL}};
+static const struct member cancel_batch_members[] = {
     {"msg", set_msg}, {"grace", set_grace}, {"all", set_all}, {NULL, NULL}};
 static const struct member signal_members[] = {{"signal", set_signal}, {NULL, NULL}};
 static const struct member patch_members[] = {{"name", set_name},
@@ -302,7 +304,7 @@ void gd_cancel_batch(struct gd_http *h)
 {
     if (!find_batch(h))
         return;
-    struct change *ch = change_new(h, cancel_members, true);
+    struct change *ch = change_new(h, cancel_batch_members, true);
     if (!ch)
         return;
     ch->c.done = cancel_is_made;

@@ -125,6 +125,13 @@ static void put_labels(struct gd_buf *b, struct gd_span labels)
     gd_json_raw(b, labels.ptr ? labels : GD_SPAN("{}"));
 }
 
+/* Does it wait for others of its batch or its host? Also if the worker has it already. */
+static bool is_limited(const struct gd_task *t)
+{
+    size_t concurrency = t->batch ? t->batch->lanes.concurrency : 0;
+    return gd_schedule_at_limit(t) || (concurrency && t->batch->n_running >= concurrency);
+}
+
 /* Why a pending task waits, as a word and a sentence. */
 static void put_reason(struct gd_buf *b, const struct gd_task *t, enum gd_state state)
 {
@@ -133,7 +140,7 @@ static void put_reason(struct gd_buf *b, const struct gd_task *t, enum gd_state 
         gd_json_null(b);
         return;
     }
-    bool limited = t && gd_schedule_at_limit(t);
+    bool limited = t && is_limited(t);
     gd_json_str(b, gd_reason_name(limited ? GD_REASON_LIMIT : GD_REASON_QUEUED));
     gd_json_name(b, "detail");
     if (!limited)

@@ -9,6 +9,7 @@
 /* What one walk over the headers finds. */
 struct findings {
     unsigned n;
+    size_t bytes; /* names, values and what stands between them */
     unsigned n_host;
     unsigned n_length;
     unsigned n_coding;
@@ -56,6 +57,7 @@ static enum MHD_Result look(void *cls, enum MHD_ValueKind kind, const char *name
     struct findings *f = cls;
     f->n++;
     value = value ? value : "";
+    f->bytes += strlen(name) + strlen(value) + strlen(": \r\n");
     if (!is_token(name) || has_control(value) || nearly_matters(name))
         f->bad = name;
     switch (tolower((unsigned char)name[0])) {
@@ -163,6 +165,8 @@ int gd_guard_check(const struct gd_http *h, struct gd_problem_info *info, struct
     (void)MHD_get_connection_values(h->conn, MHD_HEADER_KIND, look, &f);
     if (f.n > GD_MAX_HEADERS)
         return refuse(info, text, GD_PROBLEM_HEADERS, "more than 64 header fields");
+    if (f.bytes + strlen(h->target) > GD_MAX_HEAD_BYTES)
+        return refuse(info, text, GD_PROBLEM_HEADERS, "the head has more than 8192 bytes");
     const char *fault = framing_fault(&f);
     if (fault)
         return refuse(info, text, GD_PROBLEM_BAD_REQUEST, fault);

@@ -90,8 +90,22 @@ static void resume(struct gd_http *h)
     gd_api_run_soon(h->api);
 }
 
+/* What was done with the request: Idempotency-Key, Prefer (RFC 7240). */
+static void add_done(struct gd_http *h, unsigned status, struct MHD_Response *r)
+{
+    char text[48];
+    if (h->replayed)
+        gd_http_add(r, "Idempotency-Replayed", "true");
+    if (h->preferred_ms < 0 || (status >= 400 && status != MHD_HTTP_FAILED_DEPENDENCY))
+        return;
+    (void)snprintf(text, sizeof(text), "wait=%lld", (long long)(h->preferred_ms / 1000));
+    gd_http_add(r, "Preference-Applied", text);
+}
+
 void gd_http_respond(struct gd_http *h, unsigned status, struct MHD_Response *own)
 {
+    if (!h->borrowed)
+        add_done(h, status, own);
     h->waiting = NULL;
     h->abandon = NULL;
     h->status = status;
@@ -299,18 +313,19 @@ static bool check_type(struct gd_http *h)
     return false;
 }
 
+/* Sets what the body may have, and looks at what it says it has. */
 static bool check_length(struct gd_http *h)
 {
     const char *text = gd_http_header(h, MHD_HTTP_HEADER_CONTENT_LENGTH);
     uint64_t n = 0;
+    if (h->route->body == GD_BODY_ONE && h->body.max > GD_MAX_JOB_BYTES)
+        h->body.max = GD_MAX_JOB_BYTES;
     if (h->ndjson || !text)
         return true;
-    uint64_t max = h->route->body == GD_BODY_JOBS ? h->api->config.max_body : GD_MAX_JOB_BYTES;
-    h->body.max = (size_t)max;
-    if (gd_parse_u64((struct gd_span){text, strlen(text)}, UINT64_MAX, &n) == 0 && n <= max)
+    if (gd_parse_u64((struct gd_span){text, strlen(text)}, UINT64_MAX, &n) == 0 && n <= h->body.max)
         return true;
-    gd_http_fail(h, GD_PROBLEM_TOO_LARGE, "the body has %s bytes, the limit is %llu", text,
-                 (unsigned long long)max);
+    gd_http_fail(h, GD_PROBLEM_TOO_LARGE, "the body has %s bytes, the limit is %zu", text,
+                 h->body.max);
     return false;
 }
 

@@ -69,7 +69,7 @@ struct gd_route {
     const char *const *params; /* known query parameters; ends with NULL */
     enum {
         GD_BODY_NONE,
-        GD_BODY_SMALL,
+        GD_BODY_ONE,
         GD_BODY_JOBS
     } body;
 };

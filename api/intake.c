@@ -270,7 +270,7 @@ static void start(struct gd_http *h, enum gd_intake_kind kind)
     go_on(in);
 }
 
-static void start_any(struct gd_http *h, enum gd_intake_kind kind)
+static void start_batch(struct gd_http *h, enum gd_intake_kind kind)
 {
     if (h->ndjson)
         gd_ndjson_finish(h->ndjson, kind);
@@ -280,15 +280,15 @@ static void start_any(struct gd_http *h, enum gd_intake_kind kind)
 
 void gd_create_task(struct gd_http *h)
 {
-    start_any(h, GD_INTAKE_TASK);
+    start(h, GD_INTAKE_TASK);
 }
 
 void gd_create_batch(struct gd_http *h)
 {
-    start_any(h, GD_INTAKE_BATCH);
+    start_batch(h, GD_INTAKE_BATCH);
 }
 
 void gd_gather(struct gd_http *h)
 {
-    start_any(h, GD_INTAKE_GATHER);
+    start_batch(h, GD_INTAKE_GATHER);
 }

@@ -33,9 +33,10 @@ struct gd_ndjson {
     struct gd_op_stage stage;
     struct gd_op_unstage unstage;
     struct gd_buf options;
-    size_t n_lines; /* seen, empty ones too */
-    size_t n_jobs;  /* staged, or on the way */
-    int rc;         /* why there will be no batch */
+    size_t n_lines;  /* seen, empty ones too */
+    size_t bad_line; /* that is not JSON, from 1 */
+    size_t n_jobs;   /* staged, or on the way */
+    int rc;          /* why there will be no batch */
     bool staging_now;
     bool staged;   /* something is on disk */
     bool finished; /* the body is complete */
@@ -183,6 +184,8 @@ static void take_line(struct gd_ndjson *n, struct gd_span line)
         n->jobs.items[n->jobs.n - 1].priority = n->jobs.spec.priority;
     if (rc < 0)
         n->rc = rc;
+    if (rc == GD_E_BAD_JSON)
+        n->bad_line = number + 1;
     if (n->rc < 0)
         gd_buf_reset(&n->text); /* only faults are looked for from here on */
     if (n->rc < 0)
@@ -265,7 +268,7 @@ static void refuse(struct gd_ndjson *n)
     char detail[160];
     h->abandon = NULL;
     if (n->rc == GD_E_BAD_JSON)
-        (void)snprintf(detail, sizeof(detail), "line %zu: %s, at byte %zu of the line", n->n_lines,
+        (void)snprintf(detail, sizeof(detail), "line %zu: %s, at byte %zu of the line", n->bad_line,
                        n->jobs.json_fault.what, n->jobs.json_fault.offset);
     else if (n->rc == GD_E_BAD_JOB)
         (void)snprintf(detail, sizeof(detail),
@@ -339,10 +342,6 @@ void gd_ndjson_finish(struct gd_ndjson *n, enum gd_intake_kind kind)
     struct gd_http *h = n->http;
     n->kind = kind;
     n->finished = true;
-    if (kind == GD_INTAKE_TASK) {
-        gd_http_fail(h, GD_PROBLEM_MEDIA_TYPE, "one job is application/json");
-        return;
-    }
     if (n->line.len > 0) {
         take_line(n, gd_buf_view(&n->line));
         gd_buf_reset(&n->line);

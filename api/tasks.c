@@ -33,15 +33,6 @@ void gd_add_location(struct MHD_Response *r, const char *what, uint64_t id)
     gd_http_add(r, MHD_HTTP_HEADER_LOCATION, path);
 }
 
-void gd_add_preference(struct MHD_Response *r, const struct gd_http *h)
-{
-    char text[48];
-    if (h->preferred_ms < 0)
-        return;
-    (void)snprintf(text, sizeof(text), "wait=%lld", (long long)(h->preferred_ms / 1000));
-    gd_http_add(r, "Preference-Applied", text);
-}
-
 static void note_state(struct reading *rd, const struct gd_task_record *r)
 {
     rd->state = gd_shown_state(r, rd->t);
@@ -104,7 +95,8 @@ bool gd_answer_not_modified(struct gd_http *h, const char *etag)
 static void answer_plain(struct gd_http *h, struct reading *rd, uint64_t id, unsigned status)
 {
     char etag[GD_ETAG_BYTES];
-    bool poll = status == MHD_HTTP_OK && !h->suspended && h->preferred_ms < 0 && !h->no_result;
+    bool poll = status == MHD_HTTP_OK && !h->suspended && h->preferred_ms < 0 && !h->no_result &&
+                !h->replayed;
     if (poll)
         gd_etag_of(rd->page.text.ptr ? rd->page.text.ptr : "", rd->page.text.len, etag);
     bool small = rd->page.text.len <= GD_CACHE_BODY;
@@ -123,9 +115,6 @@ static void answer_plain(struct gd_http *h, struct reading *rd, uint64_t id, uns
     } else {
         if (status != MHD_HTTP_OK)
             gd_add_location(r, "tasks", id);
-        if (h->replayed)
-            gd_http_add(r, "Idempotency-Replayed", "true");
-        gd_add_preference(r, h);
         gd_http_respond(h, status, r);
     }
 }
@@ -261,6 +250,7 @@ static void wait_then(struct gd_http *h, gd_wait_fn *fn)
     bool preferred = false;
     if (!gd_http_wait(h, &wait_ms, &preferred))
         return;
+    h->preferred_ms = preferred ? wait_ms : -1;
     struct gd_task *t = gd_core_task(h->api->core, h->id);
     if (t && wait_ms > 0)
         gd_wait_for(h, &t->future, wait_ms, h->id, fn, NULL);

@@ -1,6 +1,6 @@
 /* gatherd — joins the layers; the only place that knows them all.
  *
- *   start: lock, store, recovery, workers, API, listen --> serve
+ *   start: lock, addresses, store, recovery, workers, API --> serve
  *   SIGTERM, SIGINT: no more connections, waiters get 503, the store is finished,
  *   commands go on --> exit 0
  *   the store fails: what clients asked for is "outcome unknown" --> exit 1; whoever
@@ -35,6 +35,12 @@
 /* How long the end waits for answers to get out. */
 #define DRAIN_MS 3000
 
+/* An address that is ours. */
+struct bound {
+    int fd; /* -1: the API has it */
+    unsigned port;
+};
+
 struct gatherd {
     struct gd_config config;
     uv_loop_t uv;
@@ -46,6 +52,8 @@ struct gatherd {
     struct gd_remote runner;
     struct gd_remote fetcher;
     struct gd_api *api;
+    struct bound *bound; /* in the order of config.listen */
+    size_t n_bound;
     uv_signal_t sigterm;
     uv_signal_t sigint;
     struct gd_timer drain_limit;
@@ -243,22 +251,42 @@ static int write_ports(const char *path, const char *ports, struct gd_err *err)
     return gd_err_set(err, -errno, "--port-file %s: %s", path, gd_err_text(-errno));
 }
 
+/* Before the store and the workers: whoever cannot listen leaves nothing behind. */
+static int bind_addresses(struct gatherd *g, struct gd_err *err)
+{
+    size_t n = 0;
+    while (g->config.listen[n])
+        n++;
+    g->bound = calloc(n + 1, sizeof(*g->bound));
+    if (!g->bound)
+        return gd_err_set(err, -ENOMEM, "out of memory");
+    for (; g->n_bound < n; g->n_bound++) {
+        struct bound *b = &g->bound[g->n_bound];
+        int rc = gd_listen_open(g->config.listen[g->n_bound], &b->fd, &b->port, err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
 static int start_listening(struct gatherd *g, struct gd_err *err)
 {
     struct gd_buf ports = {0};
     int rc = 0;
-    for (char **address = g->config.listen; rc == 0 && *address; address++) {
-        int fd = -1;
-        unsigned port = 0;
-        rc = gd_listen_open(*address, &fd, &port, err);
-        if (rc == 0 && (rc = gd_api_listen(g->api, fd)) < 0)
-            (void)gd_err_set(err, rc, "--listen %s: %s", *address, gd_err_text(rc));
-        if (rc < 0)
+    for (size_t i = 0; i < g->n_bound; i++) {
+        const char *address = g->config.listen[i];
+        unsigned port = g->bound[i].port;
+        int fd = g->bound[i].fd;
+        g->bound[i].fd = -1;
+        rc = gd_api_listen(g->api, fd);
+        if (rc < 0) {
+            (void)gd_err_set(err, rc, "--listen %s: %s", address, gd_err_text(rc));
             break;
+        }
         char digits[21];
         if (port)
             gd_buf_printf(&ports, "%u\n", port);
-        gd_log(GD_LOG_INFO, "listening", "address", *address, "port",
+        gd_log(GD_LOG_INFO, "listening", "address", address, "port",
                port ? gd_log_num(digits, port) : NULL, NULL);
     }
     gd_buf_putc(&ports, '\0');
@@ -277,6 +305,8 @@ static int start(struct gatherd *g, struct gd_err *err)
         rc = find_workers(g, err);
     if (rc == 0)
         rc = gd_lock_take(&g->lock, g->config.state_dir, err);
+    if (rc == 0)
+        rc = bind_addresses(g, err);
     if (rc == 0)
         rc = open_store(g, &rebooted, err);
     if (rc == 0)
@@ -306,9 +336,12 @@ static void close_all(struct gatherd *g)
         gd_core_done(&g->core);
         gd_sqlite_close(g->store);
     }
-    for (char **address = g->config.listen; address && *address; address++)
-        if (g->lock.fd >= 0)
-            gd_listen_unlink(*address);
+    for (size_t i = 0; i < g->n_bound; i++) {
+        if (g->bound[i].fd >= 0)
+            close(g->bound[i].fd);
+        gd_listen_unlink(g->config.listen[i]);
+    }
+    free(g->bound);
     gd_lock_drop(&g->lock);
 }
 

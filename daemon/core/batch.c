@@ -308,8 +308,10 @@ void gd_batch_cancel(struct gd_batch *b, char *own_msg, int64_t grace_ms)
 void gd_batch_begin(struct gd_batch *b, struct gd_core *core)
 {
     b->core = core;
-    if (b->only_commands && b->lanes.concurrency)
+    /* What is leased may start: of a group nothing is to start once one has failed. */
+    if (b->only_commands && b->lanes.concurrency && !b->cancel_on_failure)
         b->lanes.ahead = &core->ahead;
+    b->lanes.closed = b->cancel_on_failure && b->gather.counts[GD_FAILED] > 0;
     if (b->timeout_ms != GD_NO_TIMEOUT && !b->gather.decided) {
         int64_t left_ms = b->created_ms + b->timeout_ms - core->config.wall_ms();
         b->deadline.fn = time_is_up;

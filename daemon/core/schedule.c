@@ -92,7 +92,7 @@ void gd_lanes_done(struct gd_lanes *lanes)
 static bool is_full(const struct gd_lanes *lanes)
 {
     size_t ahead = lanes->ahead ? *lanes->ahead : 0;
-    return lanes->concurrency && lanes->n_running >= lanes->concurrency + ahead;
+    return lanes->closed || (lanes->concurrency && lanes->n_running >= lanes->concurrency + ahead);
 }
 
 static struct gd_lane *find_lane(struct gd_lanes *lanes, const struct gd_task *t)

@@ -20,6 +20,7 @@
 #include "base/map.h"
 #include "daemon/core/task.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -42,6 +43,7 @@ struct gd_lanes {
     size_t concurrency;    /* 0: not bounded */
     const size_t *ahead;   /* how many more may be leased ahead; NULL: none */
     struct gd_node parked; /* lanes that wait for the batch to have room */
+    bool closed;           /* nothing of it starts any more: its tasks will be cancelled */
 };
 
 struct gd_lane {

@@ -141,6 +141,8 @@ int gd_core_ended(struct gd_core *c, struct gd_task *t, struct gd_outcome *own)
     if (!own->started_ms)
         own->started_ms = t->started_ms;
     w->op.outcome = own;
+    if (t->batch && t->batch->cancel_on_failure && own->state == GD_FAILED)
+        t->batch->lanes.closed = true;
     begin_settling(c, t, w);
     c->store->ops->write(c->store, &w->op.op);
     return 0;

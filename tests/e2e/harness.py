@@ -233,7 +233,10 @@ def request(address, method, target, body=None, headers=None, timeout=PATIENCE):
     """One request on a connection of its own."""
     c = _Connection(address, timeout)
     try:
-        c.request(method, target, body=encode(body), headers=headers or {})
+        try:
+            c.request(method, target, body=encode(body), headers=headers or {})
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # answered before all was sent
         r = c.getresponse()
         return Answer(r.status, r.headers, r.read())
     finally:
@@ -291,12 +294,12 @@ class Raw:
         return data
 
     def _chunks(self):
-        body = b""
+        parts = []
         while True:
             size = int(self._until(b"\r\n").split(b";")[0], 16)
-            body += self._exactly(size)
+            parts.append(self._exactly(size))
             if self._until(b"\r\n") is None or size == 0:
-                return body
+                return b"".join(parts)
 
     def head(self):
         """Status and fields of the next answer; None: the connection has ended."""
