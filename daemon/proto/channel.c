@@ -302,7 +302,7 @@ static int deliver(struct gd_channel *c, size_t n, int memfd)
         if (head.n > n - at)
             return -EPROTO;
         if (head.flags & GD_MSG_IN_MEMFD)
-            return deliver_large(c, &head, memfd);
+            return n == sizeof(head) ? deliver_large(c, &head, memfd) : -EPROTO;
         hand_out(c, &head, (struct gd_span){.ptr = c->packet + at, .len = head.n}, &rc);
         at += head.n;
     }

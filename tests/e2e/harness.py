@@ -499,10 +499,10 @@ class Daemon:
         return found
 
     def worker(self, name):
-        """The pid of the one worker of this name; waits until there is one."""
-        pids = eventually(f"a {name}", lambda: self.workers().get(name))
-        assert len(pids) == 1, pids
-        return pids[0]
+        """The pid of the one worker of this name; waits until there is one. (Until it has
+        become its program, what the runner starts looks like another runner.)"""
+        return eventually(f"one {name}", lambda: (pids := self.workers().get(name))
+                          and len(pids) == 1 and pids)[0]
 
     def kill_worker(self, name, sig=signal.SIGKILL):
         pid = self.worker(name)

@@ -34,6 +34,14 @@ static uint64_t last_task;
 static size_t last_len;
 static unsigned free_at; /* frees the channel with this message */
 
+/* The packet from which messages are taken. */
+static struct {
+    char bytes[GD_MSG_PACKET_MAX];
+    size_t n;
+    size_t at;
+} packet;
+static unsigned n_packets; /* received at the other end */
+
 static void on_message(struct gd_channel *c, const struct gd_msg_view *v, void *arg)
 {
     ck_assert_ptr_eq(arg, &loop);
@@ -68,7 +76,8 @@ static void setup(void)
     channel = gd_channel_new(&loop, ends[0], &ops, &loop);
     ck_assert_ptr_nonnull(channel);
     other = ends[1];
-    n_messages = n_gone = free_at = 0;
+    n_messages = n_gone = free_at = n_packets = 0;
+    packet.at = packet.n = 0;
 }
 
 static void close_other(void)
@@ -115,9 +124,9 @@ static void run_until_gone(int rc)
 
 /* --- the other end */
 
-static void put(const void *packet, size_t n, const int *fds, unsigned n_fds)
+static void put(const void *bytes, size_t n, const int *fds, unsigned n_fds)
 {
-    struct iovec part = {.iov_base = (void *)(uintptr_t)packet, .iov_len = n};
+    struct iovec part = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = n};
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))] = {0};
     struct msghdr hdr = {.msg_iov = &part, .msg_iovlen = 1};
     if (n_fds > 0) {
@@ -152,24 +161,40 @@ static void put_memfd(size_t n, int seals, bool whole)
 }
 
 /* One packet, if there is one; its size. */
-static ssize_t take(struct gd_msg_head *ret_head, int *ret_fd)
+static ssize_t receive(int *ret_fd)
 {
-    static char packet[GD_MSG_PACKET_MAX];
-    struct iovec part = {.iov_base = packet, .iov_len = sizeof(packet)};
+    struct iovec part = {.iov_base = packet.bytes, .iov_len = sizeof(packet.bytes)};
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
     struct msghdr hdr = {.msg_iov = &part,
                          .msg_iovlen = 1,
                          .msg_control = control,
                          .msg_controllen = sizeof(control)};
     ssize_t n = recvmsg(other, &hdr, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    packet.at = packet.n = 0;
     *ret_fd = -1;
-    if (n < (ssize_t)sizeof(*ret_head))
+    if (n <= 0)
         return n;
-    memcpy(ret_head, packet, sizeof(*ret_head));
+    n_packets++;
+    packet.n = (size_t)n;
     struct cmsghdr *cm = CMSG_FIRSTHDR(&hdr);
     if (cm)
         memcpy(ret_fd, CMSG_DATA(cm), sizeof(int));
     return n;
+}
+
+/* One message, if there is one; its size. */
+static ssize_t take(struct gd_msg_head *ret_head, int *ret_fd)
+{
+    *ret_fd = -1;
+    ssize_t n = packet.at < packet.n ? 1 : receive(ret_fd);
+    if (n <= 0)
+        return n;
+    ck_assert_uint_le(packet.at + sizeof(*ret_head), packet.n);
+    memcpy(ret_head, packet.bytes + packet.at, sizeof(*ret_head));
+    size_t size = sizeof(*ret_head) + ret_head->n;
+    packet.at += size;
+    ck_assert_uint_le(packet.at, packet.n);
+    return (ssize_t)size;
 }
 
 static void send_one(uint64_t task, size_t n)
@@ -185,32 +210,69 @@ static void send_one(uint64_t task, size_t n)
 
 /* --- sending */
 
-START_TEST(the_first_of_a_millisecond_goes_at_once_the_others_together)
+START_TEST(what_comes_in_one_round_goes_together)
+{
+    struct gd_msg_head head;
+    int fd = -1;
+    for (uint64_t i = 0; i < 3; i++)
+        send_one(i, i * 100);
+    ck_assert_int_lt(take(&head, &fd), 0);
+    (void)uv_run(&uv, UV_RUN_NOWAIT);
+    for (uint64_t i = 0; i < 3; i++) {
+        ck_assert_int_gt(take(&head, &fd), 0);
+        ck_assert_uint_eq(head.task, i);
+        ck_assert_uint_eq(head.n, i == 0 ? 0 : i * 100 + 8);
+    }
+    ck_assert_int_lt(take(&head, &fd), 0);
+    ck_assert_uint_eq(n_packets, 1);
+}
+
+START_TEST(what_comes_in_the_same_millisecond_goes_at_its_end)
 {
     struct gd_msg_head head;
     int fd = -1;
     int64_t before_ms = 0;
     do { /* until all of it lies in one millisecond */
+        gd_channel_flush(channel);
         while (take(&head, &fd) > 0)
             continue;
-        gd_channel_flush(channel);
         before_ms = gd_mono_ms();
         while (gd_mono_ms() == before_ms)
             continue;
         before_ms = gd_mono_ms();
-        while (take(&head, &fd) > 0)
-            continue;
         send_one(1, 0);
+        (void)uv_run(&uv, UV_RUN_NOWAIT);
         send_one(2, 0);
-        send_one(3, 0);
+        (void)uv_run(&uv, UV_RUN_NOWAIT);
     } while (gd_mono_ms() != before_ms);
     ck_assert_int_gt(take(&head, &fd), 0);
+    ck_assert_uint_eq(head.task, 1);
     ck_assert_int_lt(take(&head, &fd), 0);
     gd_channel_flush(channel);
     ck_assert_int_gt(take(&head, &fd), 0);
     ck_assert_uint_eq(head.task, 2);
-    ck_assert_int_gt(take(&head, &fd), 0);
-    ck_assert_uint_eq(head.task, 3);
+}
+
+START_TEST(a_packet_holds_no_more_than_its_most)
+{
+    struct gd_msg_head head;
+    int fd = -1;
+    send_one(0, 40000);
+    send_one(1, 40000); /* not with it */
+    send_one(2, LARGE); /* alone */
+    for (uint64_t i = 3; i < 103; i++)
+        send_one(i, 0);
+    gd_channel_flush(channel);
+    for (uint64_t i = 0; i < 103; i++) {
+        ck_assert_int_gt(take(&head, &fd), 0);
+        ck_assert_uint_eq(head.task, i);
+        ck_assert_int_eq(fd >= 0, i == 2);
+        if (fd >= 0)
+            (void)close(fd);
+    }
+    ck_assert_int_lt(take(&head, &fd), 0);
+    ck_assert_uint_gt(n_packets, 4);
+    ck_assert_uint_lt(n_packets, 20);
 }
 
 /* Reads at the other end whenever something is there. */
@@ -350,8 +412,8 @@ static void put_short(void)
 
 static void put_too_long(void)
 {
-    static char packet[GD_MSG_PACKET_MAX + 1];
-    put(packet, sizeof(packet), NULL, 0);
+    static char bytes[GD_MSG_PACKET_MAX + 1];
+    put(bytes, sizeof(bytes), NULL, 0);
 }
 
 static void put_cut_off(void)
@@ -359,8 +421,21 @@ static void put_cut_off(void)
     struct {
         struct gd_msg_head head;
         uint32_t field[2];
-    } packet = {.head = {.type = GD_MSG_ACK}, .field = {GD_FIELD_SLOTS, 8}};
-    put(&packet, sizeof(packet), NULL, 0);
+    } cut = {.head = {.type = GD_MSG_ACK, .n = 8}, .field = {GD_FIELD_SLOTS, 8}};
+    put(&cut, sizeof(cut), NULL, 0);
+}
+
+static void put_more_than_there_is(void)
+{
+    struct gd_msg_head head = {.type = GD_MSG_ACK, .n = 1};
+    put(&head, sizeof(head), NULL, 0);
+}
+
+static void put_memfd_and_more(void)
+{
+    struct gd_msg_head heads[2] = {{.type = GD_MSG_EXITED, .flags = GD_MSG_IN_MEMFD},
+                                   {.type = GD_MSG_ACK}};
+    put(heads, sizeof(heads), &other, 1);
 }
 
 static void put_without_fd(void)
@@ -405,8 +480,9 @@ static void put_other_file(void)
 }
 
 static void (*const broken[])(void) = {
-    put_short, put_too_long,    put_cut_off,       put_without_fd, put_unsealed,
-    put_empty, put_beyond_most, put_broken_memory, put_two_fds,    put_other_file};
+    put_short,       put_more_than_there_is, put_memfd_and_more, put_too_long,
+    put_cut_off,     put_without_fd,         put_unsealed,       put_empty,
+    put_beyond_most, put_broken_memory,      put_two_fds,        put_other_file};
 #define N_BROKEN ((int)(sizeof(broken) / sizeof(broken[0])))
 
 static int n_open(void)
@@ -480,13 +556,14 @@ int main(void)
     TCase *tc = tcase_create("core");
     tcase_set_timeout(tc, 120);
     tcase_add_checked_fixture(tc, setup, teardown);
-    suite_add(tc, 1, the_first_of_a_millisecond_goes_at_once_the_others_together,
-              what_waits_for_its_time_goes_by_itself, what_the_socket_does_not_take_waits_in_order,
-              a_peer_that_went_away_is_noticed_by_sending,
-              freeing_sends_what_the_socket_still_takes, messages_come_one_by_one_before_the_end,
-              a_large_message_comes_whole, draining_takes_in_all_that_has_come,
-              others_get_their_turn_between_messages,
-              a_new_channel_without_memory_closes_its_socket);
+    suite_add(
+        tc, 1, what_comes_in_one_round_goes_together,
+        what_comes_in_the_same_millisecond_goes_at_its_end, a_packet_holds_no_more_than_its_most,
+        what_waits_for_its_time_goes_by_itself, what_the_socket_does_not_take_waits_in_order,
+        a_peer_that_went_away_is_noticed_by_sending, freeing_sends_what_the_socket_still_takes,
+        messages_come_one_by_one_before_the_end, a_large_message_comes_whole,
+        draining_takes_in_all_that_has_come, others_get_their_turn_between_messages,
+        a_new_channel_without_memory_closes_its_socket);
     suite_add(tc, 2, a_message_that_had_no_memory_breaks_the_channel,
               the_channel_may_be_freed_by_a_message);
     suite_add(tc, 3, large_messages_go_as_sealed_memory);
