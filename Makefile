@@ -36,7 +36,7 @@ LDFLAGS  += $(CFLAGS_$(VARIANT)) $(LDFLAGS_$(VARIANT)) -Wl,--as-needed
 
 PROGRAMS := gatherd gatherd-runner gatherd-fetcher gather
 .PHONY: all deps demo test check e2e lint bench install clean format
-all: $(PROGRAMS:%=$(BIN)/%)
+all: $(PROGRAMS:%=$(BIN)/%) $(BIN)/libgather.a
 
 # --- layers: one archive each; a program links them top down, so that a call
 # --- against the direction does not link.
@@ -65,6 +65,25 @@ $(BIN)/gather: $(B)/client/main.o $(call libs,client base)
 $(PROGRAMS:%=$(BIN)/%):
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_$(@F))
+
+# --- libgather: one object in which nothing but gather_* can be seen from outside
+LIBGATHER := $(filter-out $(B)/client/cli% $(B)/client/cmd%,$(call obj,client)) $(call obj,base)
+$(BIN)/libgather.a: $(LIBGATHER)
+	@mkdir -p $(@D)
+	$(LD) -r -o $(B)/libgather.o $^
+	objcopy -w --keep-global-symbol='gather_*' $(B)/libgather.o
+	@rm -f $@
+	$(AR) rcs $@ $(B)/libgather.o
+VERSION = $(shell sed -n 's/.*GD_VERSION "\(.*\)"/\1/p' base/version.h)
+define GATHER_PC
+prefix=$(PREFIX)
+Name: libgather
+Description: asyncio's tasks and gather, run by gatherd
+Version: $(VERSION)
+Cflags: -I$${prefix}/include
+Libs: -L$${prefix}/lib -lgather -lcurl-gnutls -lcjson -lm
+endef
+export GATHER_PC
 
 $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -123,6 +142,13 @@ install: all
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/sbin $(BIN)/gatherd
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/sbin $(BIN)/gatherd-runner
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/sbin $(BIN)/gatherd-fetcher
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include client/gather.h
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib $(BIN)/libgather.a
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	echo "$$GATHER_PC" >$(DESTDIR)$(PREFIX)/lib/pkgconfig/libgather.pc
+	chmod 644 $(DESTDIR)$(PREFIX)/lib/pkgconfig/libgather.pc
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system systemd/gatherd.service
+	sed -i 's,/usr/local,$(PREFIX),' $(DESTDIR)$(PREFIX)/lib/systemd/system/gatherd.service
 
 clean:
 	rm -rf build
