@@ -38,8 +38,9 @@ struct gd_batch {
     int64_t cancel_grace_ms; /* -1: the jobs' own */
     uint64_t *failed;        /* GROUP: tasks that failed, in that order; owned */
     size_t n_failed;
-    size_t n_running; /* tasks that have started and not ended */
-    size_t n_tasks;   /* of it that are in memory */
+    size_t n_running;  /* tasks that have started and not ended */
+    size_t n_tasks;    /* of it that are in memory */
+    size_t n_settling; /* of these, whose end is being written */
     struct gd_op_batch_end done_op;
     struct gd_op_batch_end settled_op;
     char *exception; /* for done_op; owned */

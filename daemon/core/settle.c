@@ -85,8 +85,10 @@ static void is_on_disk(struct gd_op *op)
         ex->ops->forget(ex, gd_task_id(t), t->attempt);
     if (b && state == GD_FAILED)
         note_failure(b, gd_task_id(t));
-    if (b && gd_task_state(t) == GD_RUNNING)
-        b->n_running--;
+    if (b) {
+        b->n_running -= gd_task_state(t) == GD_RUNNING;
+        b->n_settling--;
+    }
     gd_core_task_changed(c, t);
     gd_future_settle(&t->future, state);
     run_spill_callbacks(t);
@@ -99,9 +101,26 @@ static void is_on_disk(struct gd_op *op)
     mark_some(c);
 }
 
-/* From here on its end is certain; it frees its slots at once. */
-static void begin_settling(struct gd_core *c, struct gd_task *t, struct settle_write *w)
+/* Does anybody wait for this end, so that it should not wait for others to be written
+ * with it? Who waits for a batch waits for its last end, or the one that decides it. */
+static bool is_awaited(const struct gd_task *t, enum gd_state state)
 {
+    const struct gd_node *callbacks = &t->future.callbacks;
+    if (!t->batch)
+        return !gd_list_empty(callbacks);
+    const struct gd_gather *g = &t->batch->gather;
+    bool by_others = !gd_list_empty(callbacks) && callbacks->next->next != callbacks;
+    bool decides = state != GD_SUCCEEDED && !g->decided && g->rule != GD_GATHER_COLLECT;
+    return by_others || decides || g->n_left == t->batch->n_settling;
+}
+
+/* From here on its end is certain; it frees its slots at once. */
+static void begin_settling(struct gd_core *c, struct gd_task *t, struct settle_write *w,
+                           enum gd_state state)
+{
+    if (t->batch)
+        t->batch->n_settling++;
+    w->op.op.urgent = is_awaited(t, state);
     if (t->phase == GD_TASK_QUEUED)
         gd_core_leave_line(c, t);
     gd_schedule_release(&c->schedule, t, gd_core_lanes(t));
@@ -143,7 +162,7 @@ int gd_core_ended(struct gd_core *c, struct gd_task *t, struct gd_outcome *own)
     w->op.outcome = own;
     if (t->batch && t->batch->cancel_on_failure && own->state == GD_FAILED)
         t->batch->lanes.closed = true;
-    begin_settling(c, t, w);
+    begin_settling(c, t, w, own->state);
     c->store->ops->write(c->store, &w->op.op);
     return 0;
 }
@@ -157,7 +176,7 @@ int gd_core_succeeded(struct gd_core *c, struct gd_task *t, enum gd_result_kind 
     w->op.plain.result = result;
     w->op.plain.started_ms = t->started_ms;
     w->op.plain.finished_ms = c->config.wall_ms();
-    begin_settling(c, t, w);
+    begin_settling(c, t, w, GD_SUCCEEDED);
     c->store->ops->write(c->store, &w->op.op);
     return 0;
 }
