@@ -99,7 +99,8 @@ static void answer_plain(struct gd_http *h, struct reading *rd, uint64_t id, uns
     bool poll = status == MHD_HTTP_OK && !h->suspended && h->preferred_ms < 0 && !h->replayed;
     if (tagged)
         gd_etag_of(rd->page.text.ptr ? rd->page.text.ptr : "", rd->page.text.len, etag);
-    bool small = rd->page.text.len <= GD_CACHE_BODY;
+    /* Why a task is pending changes with others, of which the cache knows nothing. */
+    bool keeps = rd->page.text.len <= GD_CACHE_BODY && rd->state != GD_PENDING && !h->no_result;
     struct MHD_Response *r = gd_http_response(&rd->page.text, "application/json");
     if (!r) {
         gd_http_error(h, -ENOMEM);
@@ -110,7 +111,7 @@ static void answer_plain(struct gd_http *h, struct reading *rd, uint64_t id, uns
     add_state(r, rd);
     if (poll && gd_answer_not_modified(h, etag)) {
         MHD_destroy_response(r);
-    } else if (poll && small && !h->no_result && gd_cache_put_task(h->api->cache, id, r, etag)) {
+    } else if (poll && keeps && gd_cache_put_task(h->api->cache, id, r, etag)) {
         gd_http_respond_shared(h, status, r);
     } else {
         if (status != MHD_HTTP_OK)
