@@ -100,7 +100,7 @@ static void answer_snapshot(struct gd_http *h, uint64_t id, unsigned status, boo
     struct MHD_Response *r = gd_http_response(text, "application/json");
     bool poll = r && status == MHD_HTTP_OK && !h->suspended && h->preferred_ms < 0 && !with_tasks &&
                 !h->replayed;
-    if (poll) {
+    if (!with_tasks) {
         gd_http_add(r, MHD_HTTP_HEADER_ETAG, etag);
         gd_http_add(r, "Gatherd-State", gd_state_name(rd.state));
     }

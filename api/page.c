@@ -197,8 +197,9 @@ static struct MHD_Response *stream(struct gd_http *h, struct gd_page *first, gd_
     return r;
 }
 
-void gd_http_pages(struct gd_http *h, unsigned status, const char *type, struct gd_page *first,
-                   gd_page_fn *next, void (*done)(void *arg), void *arg)
+struct MHD_Response *gd_http_pages_response(struct gd_http *h, const char *type,
+                                            struct gd_page *first, gd_page_fn *next,
+                                            void (*done)(void *arg), void *arg)
 {
     struct MHD_Response *r = NULL;
     bool plain = !next && gd_page_is_plain(first);
@@ -207,13 +208,19 @@ void gd_http_pages(struct gd_http *h, unsigned status, const char *type, struct 
     gd_page_free(first);
     if ((plain || !r) && done)
         done(arg);
-    if (!r) {
-        gd_http_error(h, -ENOMEM);
-        return;
-    }
-    if (!plain) {
+    if (r && !plain) {
         gd_http_add(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
         gd_http_add(r, "X-Content-Type-Options", "nosniff");
     }
-    gd_http_respond(h, status, r);
+    return r;
+}
+
+void gd_http_pages(struct gd_http *h, unsigned status, const char *type, struct gd_page *first,
+                   gd_page_fn *next, void (*done)(void *arg), void *arg)
+{
+    struct MHD_Response *r = gd_http_pages_response(h, type, first, next, done, arg);
+    if (r)
+        gd_http_respond(h, status, r);
+    else
+        gd_http_error(h, -ENOMEM);
 }

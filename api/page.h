@@ -58,6 +58,11 @@ typedef int gd_page_fn(void *arg, struct gd_page *p);
 void gd_http_pages(struct gd_http *h, unsigned status, const char *type, struct gd_page *first,
                    gd_page_fn *next, void (*done)(void *arg), void *arg);
 
+/* The same, not sent yet; NULL: out of memory. */
+GD_MUST_CHECK struct MHD_Response *gd_http_pages_response(struct gd_http *h, const char *type,
+                                                          struct gd_page *first, gd_page_fn *next,
+                                                          void (*done)(void *arg), void *arg);
+
 /* Opens the file of an output stream; -errno. */
 GD_MUST_CHECK int gd_api_open_output(struct gd_api *a, uint64_t task, uint32_t attempt,
                                      bool is_err);

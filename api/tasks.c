@@ -95,28 +95,50 @@ bool gd_answer_not_modified(struct gd_http *h, const char *etag)
 static void answer_plain(struct gd_http *h, struct reading *rd, uint64_t id, unsigned status)
 {
     char etag[GD_ETAG_BYTES];
-    bool poll = status == MHD_HTTP_OK && !h->suspended && h->preferred_ms < 0 && !h->no_result &&
-                !h->replayed;
-    if (poll)
+    bool tagged = status != MHD_HTTP_CREATED;
+    bool poll = status == MHD_HTTP_OK && !h->suspended && h->preferred_ms < 0 && !h->replayed;
+    if (tagged)
         gd_etag_of(rd->page.text.ptr ? rd->page.text.ptr : "", rd->page.text.len, etag);
-    bool small = rd->page.text.len <= GD_CACHE_BODY;
+    /* Why a task is pending changes with others, of which the cache knows nothing. */
+    bool keeps = rd->page.text.len <= GD_CACHE_BODY && rd->state != GD_PENDING && !h->no_result;
     struct MHD_Response *r = gd_http_response(&rd->page.text, "application/json");
     if (!r) {
         gd_http_error(h, -ENOMEM);
         return;
     }
-    if (poll)
+    if (tagged)
         gd_http_add(r, MHD_HTTP_HEADER_ETAG, etag);
     add_state(r, rd);
     if (poll && gd_answer_not_modified(h, etag)) {
         MHD_destroy_response(r);
-    } else if (poll && small && gd_cache_put_task(h->api->cache, id, r, etag)) {
+    } else if (poll && keeps && gd_cache_put_task(h->api->cache, id, r, etag)) {
         gd_http_respond_shared(h, status, r);
     } else {
         if (status != MHD_HTTP_OK)
             gd_add_location(r, "tasks", id);
         gd_http_respond(h, status, r);
     }
+}
+
+/* One with parts in files: these do not change, so what is in memory tells the version. */
+static void answer_large(struct gd_http *h, struct reading *rd, uint64_t id, unsigned status)
+{
+    char etag[GD_ETAG_BYTES];
+    const struct gd_buf *text = &rd->page.text;
+    gd_etag_of(text->ptr ? text->ptr : "", text->len, etag);
+    if (status == MHD_HTTP_OK && !h->suspended && gd_answer_not_modified(h, etag))
+        return;
+    struct MHD_Response *r =
+        gd_http_pages_response(h, "application/json", &rd->page, NULL, NULL, NULL);
+    if (!r) {
+        gd_http_error(h, -ENOMEM);
+        return;
+    }
+    gd_http_add(r, MHD_HTTP_HEADER_ETAG, etag);
+    add_state(r, rd);
+    if (status != MHD_HTTP_OK)
+        gd_add_location(r, "tasks", id);
+    gd_http_respond(h, status, r);
 }
 
 void gd_answer_task(struct gd_http *h, uint64_t id, unsigned status)
@@ -129,7 +151,7 @@ void gd_answer_task(struct gd_http *h, uint64_t id, unsigned status)
     if (gd_page_is_plain(&rd.page) && gd_buf_error(&rd.page.text) == 0)
         answer_plain(h, &rd, id, status);
     else
-        gd_http_pages(h, status, "application/json", &rd.page, NULL, NULL, NULL);
+        answer_large(h, &rd, id, status);
     reading_done(&rd);
 }
 

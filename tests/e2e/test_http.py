@@ -286,6 +286,36 @@ class Http(TestCase):
         gate.release()
         self.d.done(task)
 
+    def test_every_snapshot_of_a_get_has_an_etag(self):
+        gate = self.gate()
+        b = self.d.submit([{"shell": gate.shell}])
+        task = b["tasks"][0]
+        gate.started()
+        for target in (f"/v1/tasks/{task}", f"/v1/batches/{b['id']}"):
+            a = self.d.get(f"{target}?wait=0.01")
+            self.assertEqual((a.status, a.headers["ETag"]), (202, self.d.get(target).headers["ETag"]))
+        later = [Later(self.d.get, f"{t}?wait=30") for t in (f"/v1/tasks/{task}", f"/v1/batches/{b['id']}")]
+        gate.release()
+        for x in later:
+            a = x.value()
+            target = a.json["links"]["self"]
+            self.assertEqual((a.status, a.headers["Gatherd-State"]), (200, "succeeded"))
+            self.assertEqual(self.d.get(target, headers={"If-None-Match": a.headers["ETag"]}).status, 304)
+        a = self.d.get(f"/v1/tasks/{task}?result=0")
+        again = self.d.get(f"/v1/tasks/{task}?result=0", headers={"If-None-Match": a.headers["ETag"]})
+        self.assertEqual(again.status, 304)
+
+    def test_the_head_of_a_large_snapshot(self):
+        a = self.d.post("/v1/tasks?wait=30", {"shell": "yes | head -c 300000; exit 3", "check": False})
+        task = a.json["id"]
+        for a in (a, self.d.get(f"/v1/tasks/{task}"), self.d.get(f"/v1/tasks/{task}?wait=1"),
+                  self.d.http("HEAD", f"/v1/tasks/{task}")):
+            self.assertEqual((a.status, a.headers["Gatherd-State"], a.headers["Gatherd-Exit-Code"]), (200, "succeeded", "3"))
+        etag = a.headers["ETag"]
+        self.assertEqual(self.d.get(f"/v1/tasks/{task}", headers={"If-None-Match": etag}).status, 304)
+        self.d.patch(f"/v1/tasks/{task}", {"name": "other"})
+        self.assertEqual(self.d.get(f"/v1/tasks/{task}", headers={"If-None-Match": etag}).status, 200)
+
     def test_problems_have_pages(self):
         for name in ("bad-json", "bad-job", "bad-request", "forbidden", "misdirected-request", "no-such-task",
                      "no-such-batch", "no-such-resource", "method-not-allowed", "method-unknown", "invalid-state",

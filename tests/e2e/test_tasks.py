@@ -78,8 +78,9 @@ class Snapshots(TaskCase):
         gate = self.gate()
         b = self.d.submit({"jobs": [{"shell": gate.shell}] * 3, "concurrency": 1})
         gate.started()
-        waiting = self.d.task(b["tasks"][2])
-        self.assertEqual((waiting["state"], waiting["reason"]), ("pending", "limit"))
+        waiting = eventually("the limit is the reason", lambda: (
+            t := self.d.task(b["tasks"][2]))["reason"] == "limit" and t)
+        self.assertEqual(waiting["state"], "pending")
         self.assertIn(str(b["id"]), waiting["detail"])
         gate.release()
         self.d.batch_done(b["id"])
