@@ -163,6 +163,7 @@ static ssize_t take(struct gd_msg_head *ret_head, int *ret_fd)
                          .msg_controllen = sizeof(control)};
     ssize_t n = recvmsg(other, &hdr, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     *ret_fd = -1;
+    *ret_head = (struct gd_msg_head){0};
     if (n < (ssize_t)sizeof(*ret_head))
         return n;
     memcpy(ret_head, packet, sizeof(*ret_head));
