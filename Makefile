@@ -94,7 +94,7 @@ UNIT    := $(patsubst tests/unit/%.c,$(BIN)/tests/%,$(wildcard tests/unit/test_*
 SUPPORT := $(call obj,tests/support)
 WRAP    := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup \
            -Wl,--wrap=_mark_point,--wrap=_ck_assert_failed
-ALL_LIBS := $(call libs,api client daemon/store daemon/exec daemon/runner daemon/fetcher \
+ALL_LIBS := $(call libs,daemon api client daemon/store daemon/exec daemon/runner daemon/fetcher \
               daemon/worker daemon/proto daemon/core daemon/loop base)
 $(BIN)/tests/%: $(B)/tests/unit/%.o $(SUPPORT) $(ALL_LIBS)
 	@mkdir -p $(@D)

@@ -316,15 +316,15 @@ static int read_file(struct gd_config *c, const char *path, struct gd_err *err)
 {
     struct gd_buf text = {.max = 1 << 20};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : 1;
-    while (n > 0) {
+    int rc = fd < 0 ? -errno : 0;
+    for (ssize_t n = 1; rc == 0 && n > 0;) {
         char *to = gd_buf_reserve(&text, 4096);
-        n = to ? read(fd, to, 4096) : -1;
+        n = to ? read(fd, to, 4096) : 0;
+        rc = n < 0 ? -errno : gd_buf_error(&text);
         text.len += n > 0 ? (size_t)n : 0;
     }
-    int rc = n < 0 ? gd_err_set(err, -errno, "%s: %s", path,
-                                text.err ? gd_err_text(text.err) : gd_err_text(-errno))
-                   : gd_config_parse(c, path, text.ptr ? text.ptr : "", text.len, err);
+    rc = rc < 0 ? gd_err_set(err, rc, "%s: %s", path, gd_err_text(rc))
+                : gd_config_parse(c, path, text.ptr ? text.ptr : "", text.len, err);
     if (fd >= 0)
         close(fd);
     gd_buf_free(&text);

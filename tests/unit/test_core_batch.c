@@ -227,7 +227,7 @@ START_TEST(a_decided_batch_is_left_alone_unless_all_is_meant)
 
 static uint64_t limited(size_t n, const struct gd_batch_spec *rules)
 {
-    struct gd_job jobs[8];
+    struct gd_job jobs[8] = {0};
     for (size_t i = 0; i < n; i++)
         jobs[i] = job_run();
     uint64_t id = world_submit_batch(jobs, n, rules);

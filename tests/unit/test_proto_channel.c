@@ -186,6 +186,7 @@ static ssize_t receive(int *ret_fd)
 static ssize_t take(struct gd_msg_head *ret_head, int *ret_fd)
 {
     *ret_fd = -1;
+    *ret_head = (struct gd_msg_head){0};
     ssize_t n = packet.at < packet.n ? 1 : receive(ret_fd);
     if (n <= 0)
         return n;
