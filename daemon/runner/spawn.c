@@ -4,11 +4,13 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,6 +25,20 @@ struct child {
     const char *volatile stage;
 };
 
+/* The kernel's own: sigaction(3) hides the two signals that glibc keeps for itself, which
+ * whoever started us may have left ignored. All zero bytes are SIG_DFL. */
+#define N_SIGNALS 64
+struct kernel_sigaction {
+    uintptr_t handler;
+    uintptr_t rest[7]; /* flags, restorer, mask; no more than this anywhere */
+};
+
+static int kernel_sigaction(int sig, const struct kernel_sigaction *act,
+                            struct kernel_sigaction *old)
+{
+    return (int)syscall(SYS_rt_sigaction, sig, act, old, (size_t)N_SIGNALS / 8);
+}
+
 int gd_spawner_init(struct gd_spawner *sp, struct rlimit nofile)
 {
     *sp = (struct gd_spawner){.nofile = nofile, .low = {-1, -1, -1}, .null_fd = -1};
@@ -36,11 +52,10 @@ int gd_spawner_init(struct gd_spawner *sp, struct rlimit nofile)
         sp->low[i] = fcntl(sp->null_fd, F_DUPFD_CLOEXEC, 3);
     if (sp->low[2] < 0)
         return -errno;
-    sigemptyset(&sp->handled);
-    for (int sig = 1; sig < NSIG; sig++) {
-        struct sigaction old;
-        if (sigaction(sig, NULL, &old) == 0 && old.sa_handler != SIG_DFL)
-            sigaddset(&sp->handled, sig);
+    for (int sig = 1; sig <= N_SIGNALS; sig++) {
+        struct kernel_sigaction old = {0};
+        if (kernel_sigaction(sig, NULL, &old) == 0 && old.handler != 0)
+            sp->handled |= UINT64_C(1) << (sig - 1);
     }
     /* A runner that the kernel spares for last must not hand that on. */
     char adj[8] = "";
@@ -77,10 +92,10 @@ static int give_up(struct child *c, const char *stage)
 
 static void reset_signals(const struct gd_spawner *sp)
 {
-    struct sigaction dfl = {.sa_handler = SIG_DFL};
-    for (int sig = 1; sig < NSIG; sig++)
-        if (sigismember(&sp->handled, sig) == 1)
-            (void)sigaction(sig, &dfl, NULL);
+    static const struct kernel_sigaction dfl;
+    for (int sig = 1; sig <= N_SIGNALS; sig++)
+        if (sp->handled & UINT64_C(1) << (sig - 1))
+            (void)kernel_sigaction(sig, &dfl, NULL);
     sigset_t none;
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);

@@ -17,8 +17,8 @@
 
 #include "base/attr.h"
 
-#include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 
@@ -27,7 +27,7 @@ struct gd_spawner {
     void *stack;          /* of the child until exec */
     int low[3];           /* places for its streams, low in our table of descriptors */
     int null_fd;          /* what is there meanwhile */
-    sigset_t handled;     /* signals that are not at their default here */
+    uint64_t handled;     /* signals that are not at their default here, a bit for each */
     struct rlimit nofile; /* descriptors: soft and hard limit that commands get */
     bool reset_oom_score; /* ours is negative; commands get 0 */
 };
