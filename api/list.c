@@ -96,14 +96,11 @@ static bool read_filters(struct list *l)
     l->limit = DEFAULT_LIMIT;
     l->q.final_state = -1;
     l->q.name = gd_params_get(p, "name");
-    if (gd_params_u64(p, "limit", UINT64_MAX, &l->limit, &err) < 0 ||
-        gd_params_u64(p, "after", INT64_MAX, &l->q.after, &err) < 0 ||
+    if (gd_params_u64(p, "limit", GD_MAX_PAGE, &l->limit, &err) < 0 || l->limit == 0)
+        return bad(l->h, "limit must be a number between 1 and 1000");
+    if (gd_params_u64(p, "after", INT64_MAX, &l->q.after, &err) < 0 ||
         gd_params_u64(p, "batch", INT64_MAX, &l->batch, &err) < 0)
         return bad(l->h, err.text);
-    if (l->limit == 0)
-        return bad(l->h, "limit must be at least 1");
-    if (l->limit > GD_MAX_PAGE)
-        l->limit = GD_MAX_PAGE;
     if (gd_params_get(p, "batch"))
         l->q.batch = &l->batch;
     if (l->q.name && strncmp(l->q.name, "Task-", 5) == 0)

@@ -83,7 +83,7 @@ static void add_state(struct MHD_Response *r, const struct reading *rd)
 bool gd_answer_not_modified(struct gd_http *h, const char *etag)
 {
     const char *have = gd_http_header(h, MHD_HTTP_HEADER_IF_NONE_MATCH);
-    if (!have || (strcmp(have, "*") != 0 && !strstr(have, etag)))
+    if (h->route->method != GD_GET || !have || (strcmp(have, "*") != 0 && !strstr(have, etag)))
         return false;
     struct MHD_Response *r = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
     gd_http_add(r, MHD_HTTP_HEADER_ETAG, etag);

@@ -272,6 +272,16 @@ class Http(TestCase):
         self.assertEqual((a.status, a.json["state"]), (200, "succeeded"))
         self.assertNotEqual(a.headers["ETag"], etag)
 
+    def test_if_none_match_is_for_get_alone(self):
+        task = self.d.create({"sleep": 0})["id"]
+        etag = self.d.get(f"/v1/tasks/{task}?wait=30").headers["ETag"]
+        for method, target, body in (("POST", f"/v1/tasks/{task}/cancel", {}),
+                                     ("PATCH", f"/v1/tasks/{task}", {"name": "n"}),
+                                     ("POST", "/v1/tasks?wait=30", {"sleep": 0})):
+            for value in (etag, "*"):
+                a = self.d.http(method, target, body, {"If-None-Match": value})
+                self.assertNotEqual(a.status, 304, (method, target))
+
     def test_a_change_gives_another_etag(self):
         gate = self.gate()
         task = self.d.create({"shell": gate.shell})["id"]

@@ -103,7 +103,7 @@ class Tasks(ListCase):
         self.assertNotIn(more, ids)
 
     def test_bad_parameters(self):
-        for query in ("limit=0", "limit=-1", "limit=x", "limit=", "after=x", "after=-1", "order=up", "state=x", "state=", "state=done,x",
+        for query in ("limit=0", "limit=1001", "limit=-1", "limit=x", "limit=", "after=x", "after=-1", "order=up", "state=x", "state=", "state=done,x",
                       "label=x", "label=", "batch=x", "batch=-1", "x=1", "stat=done", "limit=1.5"):
             for target in ("/v1/tasks", "/v1/batches"):
                 a = self.d.get(f"{target}?{query}")
