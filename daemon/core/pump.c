@@ -19,6 +19,9 @@
 /* Commands leased beyond the slots, at least and at most. */
 #define AHEAD_MIN 2
 #define AHEAD_MAX 256
+/* How long news of an end and the next start may be on their way, between the processes and
+ * while others have the processors. */
+#define ON_THE_WAY_US 20000
 /* No memory: again after this long. */
 #define AGAIN_MS 50
 
@@ -136,7 +139,7 @@ static void learn_ahead(struct gd_core *c, int64_t queued_us)
 {
     int64_t now_us = gd_mono_us();
     int64_t since_us = now_us - c->learned_us > 0 ? now_us - c->learned_us : 1;
-    int64_t took_us = now_us - queued_us;
+    int64_t took_us = now_us - queued_us + ON_THE_WAY_US;
     size_t n_ended = c->n_ended - c->learned_ended;
     size_t want = AHEAD_MIN + (size_t)(2 * (int64_t)n_ended * took_us / since_us);
     c->learned_us = now_us;

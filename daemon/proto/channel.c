@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Packets are this far apart, unless the socket was full. */
+#define PACE_MS 2
 /* Messages in one packet, and packets taken in one round. */
 #define MESSAGES_A_PACKET 32
 #define PACKETS_A_ROUND   16
@@ -23,7 +25,7 @@ struct gd_channel {
     struct gd_watch watch;
     struct gd_soon tell;        /* reports `gone` */
     struct gd_soon push;        /* sends what has come together in this round … */
-    struct gd_timer push_later; /* … or in this millisecond */
+    struct gd_timer push_later; /* … or in PACE_MS */
     int64_t pushed_ms;
     struct gd_loop *loop;
     const struct gd_channel_ops *ops;
@@ -194,13 +196,14 @@ static void push_is_due(struct gd_timer *t)
 
 /* Each packet that finds the other side asleep costs it a wake-up, which is dearer than
  * the packet. So what comes in one round goes out together at its end, when what is
- * more urgent is done; and under load what comes in one millisecond. */
+ * more urgent is done; and under load what comes in PACE_MS. */
 static void push(struct gd_channel *c)
 {
     int64_t now_ms = gd_mono_ms();
     if (c->writing || gd_node_linked(&c->push.node) || gd_timer_is_set(&c->push_later))
         return;
-    if (now_ms > c->pushed_ms || gd_timer_at(c->loop, &c->push_later, now_ms + 1) < 0)
+    int64_t due_ms = c->pushed_ms + PACE_MS;
+    if (now_ms >= due_ms || gd_timer_at(c->loop, &c->push_later, due_ms) < 0)
         gd_soon(c->loop, &c->push);
 }
 

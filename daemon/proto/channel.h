@@ -33,8 +33,8 @@ struct gd_channel *gd_channel_new(struct gd_loop *l, int own_fd, const struct gd
 /* Sends what the socket still takes, and closes it. NULL is fine. */
 void gd_channel_free(struct gd_channel *c);
 
-/* Sends `m` and empties it: at the end of this round of the loop, or of this millisecond
- * if something was sent in it already, with all that comes until then. Failure (no memory)
+/* Sends `m` and empties it: at the end of this round of the loop, or up to 2 ms later if
+ * something has just been sent, with all that comes until then. Failure (no memory)
  * breaks the channel, as the peer going away does: `gone` follows, so there is nothing to
  * check. */
 void gd_channel_send(struct gd_channel *c, struct gd_msg *m);
