@@ -76,7 +76,7 @@ int gd_core_cancel_child(struct gd_core *c, struct gd_task *t, const char *msg, 
     return rc;
 }
 
-/* It could not be written, so it was not asked for. */
+/* It could not be done, so it was not asked for. */
 static void withdraw(struct gd_core *c, struct gd_task *t)
 {
     if (!t || t->phase == GD_TASK_SETTLING || t->extra->n_cancels == 0)
@@ -155,6 +155,8 @@ void gd_core_cancel_task(struct gd_core *c, struct gd_change *r, uint64_t task, 
     if (rc == 0) {
         r->ended.fn = task_has_ended;
         rc = cancel_here(c, t);
+        if (rc < 0)
+            withdraw(c, t);
     }
     if (rc < 0 || !gd_future_watch(&t->future, &r->ended))
         answer(r, rc);

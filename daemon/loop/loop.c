@@ -50,20 +50,33 @@ void gd_soon_cancel(struct gd_soon *s)
 
 static void arm(struct gd_loop *l);
 
-static void run_timers(uv_timer_t *uv)
+/* What is due after a slice comes in the next round of the loop: libuv would run a timer
+ * that is due now again at once, before anything else. */
+static void run_some_timers(struct gd_loop *l)
 {
-    struct gd_loop *l = uv->data;
-    l->armed_ms = INT64_MAX;
     int64_t now_ms = gd_mono_ms();
-    for (unsigned i = 0; i < TIMERS_A_ROUND; i++) {
-        struct gd_heap_node *node = gd_heap_min(&l->timers);
-        if (!node || node->key > now_ms)
-            break;
+    struct gd_heap_node *node = NULL;
+    l->armed_ms = INT64_MIN; /* nobody arms it meanwhile */
+    for (unsigned i = 0; (node = gd_heap_min(&l->timers)) && node->key <= now_ms; i++) {
+        if (i == TIMERS_A_ROUND) {
+            gd_soon(l, &l->more_timers);
+            return;
+        }
         gd_heap_del(&l->timers, node);
         struct gd_timer *t = GD_OWNER(node, struct gd_timer, node);
         t->fn(t);
     }
     arm(l);
+}
+
+static void run_timers(uv_timer_t *uv)
+{
+    run_some_timers(uv->data);
+}
+
+static void run_more_timers(struct gd_soon *s)
+{
+    run_some_timers(GD_OWNER(s, struct gd_loop, more_timers));
 }
 
 /* Sets the one libuv timer to the earliest due time. */
@@ -163,6 +176,7 @@ int gd_loop_init(struct gd_loop *l, uv_loop_t *uv)
 {
     *l = (struct gd_loop){.uv = uv, .armed_ms = INT64_MAX};
     gd_list_init(&l->soon);
+    l->more_timers.fn = run_more_timers;
     l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (l->epoll_fd < 0)
         return -errno;

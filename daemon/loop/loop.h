@@ -25,7 +25,13 @@
 
 struct gd_watch;
 struct gd_timer;
-struct gd_soon;
+
+/* A call that comes soon: once, in the next round of the loop, in the order of the calls.
+ * All zero bytes is a call that was not asked for. */
+struct gd_soon {
+    struct gd_node node;
+    void (*fn)(struct gd_soon *s);
+};
 
 struct gd_loop {
     uv_loop_t *uv;
@@ -34,7 +40,8 @@ struct gd_loop {
     uv_timer_t uv_timer;
     uv_poll_t uv_poll;
     uv_idle_t uv_idle;
-    int64_t armed_ms; /* when uv_timer fires; INT64_MAX: not armed */
+    struct gd_soon more_timers; /* more are due than run in one round */
+    int64_t armed_ms; /* when uv_timer fires; INT64_MAX: not armed; INT64_MIN: need not be */
     int epoll_fd;
     int n_events; /* of the batch that is being handled */
     struct epoll_event events[GD_LOOP_EVENTS];
@@ -48,12 +55,7 @@ GD_MUST_CHECK int gd_loop_init(struct gd_loop *l, uv_loop_t *uv);
  * and calls that are still there never run. */
 void gd_loop_close(struct gd_loop *l);
 
-/* --- call_soon: once, in the next round of the loop, in the order of the calls.
- * All zero bytes is a call that was not asked for. */
-struct gd_soon {
-    struct gd_node node;
-    void (*fn)(struct gd_soon *s);
-};
+/* --- call_soon */
 
 /* Asks for s->fn; again before it ran changes nothing. */
 void gd_soon(struct gd_loop *l, struct gd_soon *s);

@@ -34,15 +34,17 @@ struct sweep {
     struct gd_buf scratch;
     int proc_fd;
     pid_t self;
+    int rc; /* no memory to read something that is there: nobody may be taken for dead */
 };
 
-/* Reads /proc/<pid>/<file> into `b`, NUL-terminated. */
-static int read_file(int proc_fd, pid_t pid, const char *file, struct gd_buf *b)
+/* Reads /proc/<pid>/<file> into the scratch, NUL-terminated. */
+static int read_file(struct sweep *s, pid_t pid, const char *file)
 {
+    struct gd_buf *b = &s->scratch;
     char path[48];
     (void)snprintf(path, sizeof(path), "%d/%s", pid, file);
     gd_buf_reset(b);
-    int fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
+    int fd = openat(s->proc_fd, path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     ssize_t n = 1;
@@ -52,6 +54,8 @@ static int read_file(int proc_fd, pid_t pid, const char *file, struct gd_buf *b)
         b->len += n > 0 ? (size_t)n : 0;
     }
     int rc = n < 0 ? -errno : gd_buf_error(b);
+    if (gd_buf_error(b) < 0)
+        s->rc = gd_buf_error(b);
     close(fd);
     if (rc == 0)
         b->ptr[b->len] = '\0';
@@ -62,7 +66,7 @@ static int read_file(int proc_fd, pid_t pid, const char *file, struct gd_buf *b)
  * the last ')' (proc(5)). */
 static bool read_stat(struct sweep *s, pid_t pid, struct proc *ret)
 {
-    if (read_file(s->proc_fd, pid, "stat", &s->scratch) < 0)
+    if (read_file(s, pid, "stat") < 0)
         return false;
     const char *after = strrchr(s->scratch.ptr, ')');
     *ret = (struct proc){.pid = pid};
@@ -110,7 +114,7 @@ static int read_all(struct sweep *s)
     if (s->proc_fd < 0 && rc == 0)
         rc = -errno;
     (void)closedir(dir);
-    return rc;
+    return rc < 0 ? rc : s->rc;
 }
 
 /* The number of a variable in an environment, 0 if it is not there. */
@@ -132,7 +136,7 @@ static struct gd_tree *owner_of_adopted(struct sweep *s, const struct proc *p)
     struct gd_tree *t = gd_map_get(s->by_pid, (uint64_t)p->session);
     if (t || p->state == 'Z')
         return t;
-    if (read_file(s->proc_fd, p->pid, "environ", &s->scratch) < 0)
+    if (read_file(s, p->pid, "environ") < 0)
         return NULL;
     t = gd_map_get(s->by_task, variable(&s->scratch, "GATHERD_TASK"));
     return t && variable(&s->scratch, "GATHERD_ATTEMPT") == t->attempt ? t : NULL;
@@ -213,6 +217,7 @@ int gd_tree_sweep(const struct gd_map *by_pid, const struct gd_map *by_task)
         clear_counts(by_pid);
         for (size_t i = 0; i < s.procs.len / sizeof(struct proc); i++)
             visit(&s, proc_at(&s, i));
+        rc = s.rc;
     }
     if (s.proc_fd >= 0)
         close(s.proc_fd);

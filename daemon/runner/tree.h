@@ -31,7 +31,7 @@ struct gd_tree {
  * all commands. Sets n_alive of those with sig >= 0 and sends sig to each of
  * their processes; a signal other than SIGKILL not to those of the command's own
  * group, which the caller reaches at once by kill(2). Adopted zombies are reaped by the way. Errors: -errno, -ENOMEM:
- * n_alive is left as it was. */
+ * n_alive says nothing. */
 GD_MUST_CHECK int gd_tree_sweep(const struct gd_map *by_pid, const struct gd_map *by_task);
 
 #endif

@@ -2,6 +2,7 @@
  * loss, a patch mean in each phase. */
 #include "daemon/core/core_impl.h"
 
+#include "tests/support/failalloc.h"
 #include "tests/support/suite.h"
 #include "tests/support/world.h"
 
@@ -325,6 +326,26 @@ START_TEST(a_cancel_that_cannot_be_written_did_not_happen)
     ck_assert(!world_task(id)->extra || world_task(id)->extra->n_cancels == 0);
 }
 
+START_TEST(a_cancel_without_memory_did_not_happen)
+{
+    world.runner.ready = false;
+    bool failed = true;
+    for (unsigned long nth = 2; failed; nth++) { /* the first is the test's own */
+        uint64_t id = in_line();
+        world_turn();
+        world_hush();
+        failalloc_arm(nth);
+        world_cancel(id);
+        failed = failalloc_disarm();
+        world_turn();
+        const struct gd_task *t = world_task(id);
+        ck_assert_int_eq(t->phase, failed ? GD_TASK_QUEUED : GD_TASK_SETTLING);
+        ck_assert_uint_eq(t->extra ? t->extra->n_cancels : 0, !failed);
+        world_rest();
+        ck_assert(failed || gd_core_task(&world.core, id) == NULL);
+    }
+}
+
 START_TEST(a_task_that_ended_meanwhile_is_not_cancelled)
 {
     uint64_t id = running();
@@ -388,7 +409,7 @@ int main(void)
               a_cancel_while_the_lease_is_written_never_starts_it,
               a_cancel_may_be_refused_by_the_task, every_cancel_counts_and_is_sent,
               a_cancel_without_effect_says_so, a_cancel_that_cannot_be_written_did_not_happen,
-              a_task_that_ended_meanwhile_is_not_cancelled,
+              a_cancel_without_memory_did_not_happen, a_task_that_ended_meanwhile_is_not_cancelled,
               a_cancelled_task_that_waits_again_never_starts,
               a_cancelled_task_that_waits_again_needs_no_slot,
               a_task_that_waits_again_and_is_cancelled_leaves_no_lease);

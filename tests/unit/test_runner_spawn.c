@@ -159,7 +159,8 @@ START_TEST(it_leads_a_session_and_hears_every_signal)
     ck_assert_int_eq(getsid(p.pid), p.pid); /* from the start */
     ck_assert_int_eq(getpgid(p.pid), p.pid);
     ck_assert_uint_eq(status_mask(p.pid, "SigBlk:"), 0);
-    ck_assert_uint_eq(status_mask(p.pid, "SigIgn:"), 0);
+    /* 32 and 33 are the C library's own, which posix_spawn(3) of our parent may ignore. */
+    ck_assert_uint_eq(status_mask(p.pid, "SigIgn:") & ~0x180000000ULL, 0);
     ck_assert_int_ne(fcntl(p.pidfd, F_GETFD) & FD_CLOEXEC, 0);
     (void)close(in[1]);
     (void)close(in[0]);
