@@ -1,5 +1,7 @@
 #include "daemon/runner/spawn.h"
 
+#include <sanitizer/asan_interface.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -195,6 +197,8 @@ int gd_spawn(const struct gd_spawner *sp, const struct gd_spawn *s, struct gd_sp
     sigfillset(&all);
     (void)sigprocmask(SIG_BLOCK, &all, &before);
     int pidfd = -1;
+    /* The frames of the child before, which exec left without an end. */
+    ASAN_UNPOISON_MEMORY_REGION(sp->stack, STACK_BYTES);
     pid_t pid = clone(run_child, (char *)sp->stack + STACK_BYTES,
                       CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PIDFD | SIGCHLD, &c, &pidfd);
     rc = pid < 0 ? -errno : 0;
