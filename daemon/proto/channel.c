@@ -128,7 +128,7 @@ static int send_some(struct gd_channel *c)
 {
     struct iovec parts[2 * MESSAGES_A_PACKET];
     size_t bytes = 0;
-    int n = 0;
+    size_t n = 0;
     gd_list_each (node, &c->unsent) {
         struct gd_msg *m = &GD_OWNER(node, struct parcel, node)->msg;
         size_t size = sizeof(m->head) + m->fields.len;
@@ -145,8 +145,8 @@ static int send_some(struct gd_channel *c)
         bytes += size;
         n++;
     }
-    int rc = send_packet(c, parts, 2 * (size_t)n, -1);
-    return rc < 0 ? rc : n;
+    int rc = send_packet(c, parts, 2 * n, -1);
+    return rc < 0 ? rc : (int)n;
 }
 
 static void want_write(struct gd_channel *c, bool on)
