@@ -2,6 +2,7 @@
  * the change is on disk; if the client goes before, the change is made all the same. */
 #include "api/answers.h"
 #include "api/cache.h"
+#include "api/members.h"
 #include "api/routes.h"
 #include "base/job.h"
 #include "base/json_out.h"
@@ -42,15 +43,9 @@ static void abandon(struct gd_http *h)
 
 /* --- bodies */
 
-typedef void member_fn(struct change *ch, struct gd_span json);
-
-struct member {
-    const char *name;
-    member_fn *set;
-};
-
-static void set_msg(struct change *ch, struct gd_span json)
+static void set_msg(void *arg, struct gd_span json)
 {
+    struct change *ch = arg;
     struct gd_buf plain = {0};
     if (json.ptr[0] == 'n')
         return;
@@ -68,31 +63,36 @@ static void set_msg(struct change *ch, struct gd_span json)
     ch->faults.no_memory = ch->faults.no_memory || !ch->msg;
 }
 
-static void set_grace(struct change *ch, struct gd_span json)
+static void set_grace(void *arg, struct gd_span json)
 {
+    struct change *ch = arg;
     (void)gd_job_check_seconds(json, "", "grace", &ch->faults, &ch->grace_ms);
 }
 
-static void set_all(struct change *ch, struct gd_span json)
+static void set_all(void *arg, struct gd_span json)
 {
+    struct change *ch = arg;
     (void)gd_job_check_bool(json, "", "all", &ch->faults, &ch->all);
 }
 
-static void set_name(struct change *ch, struct gd_span json)
+static void set_name(void *arg, struct gd_span json)
 {
+    struct change *ch = arg;
     if (gd_job_check_name(json, "", &ch->faults))
         ch->c.patch.name = json;
 }
 
-static void set_labels(struct change *ch, struct gd_span json)
+static void set_labels(void *arg, struct gd_span json)
 {
+    struct change *ch = arg;
     ch->only_name = false;
     if (gd_job_check_labels(json, "", &ch->faults))
         ch->c.patch.labels = json;
 }
 
-static void set_priority(struct change *ch, struct gd_span json)
+static void set_priority(void *arg, struct gd_span json)
 {
+    struct change *ch = arg;
     int64_t n = 0;
     ch->only_name = false;
     if (!gd_job_check_int(json, "", "priority", -GD_MAX_PRIORITY, GD_MAX_PRIORITY, &ch->faults, &n))
@@ -101,8 +101,9 @@ static void set_priority(struct change *ch, struct gd_span json)
     ch->c.patch.priority = (int16_t)n;
 }
 
-static void set_timeout(struct change *ch, struct gd_span json)
+static void set_timeout(void *arg, struct gd_span json)
 {
+    struct change *ch = arg;
     ch->only_name = false;
     ch->c.patch.timeout_ms = GD_NO_TIMEOUT;
     ch->c.patch.set_timeout =
@@ -111,8 +112,9 @@ static void set_timeout(struct change *ch, struct gd_span json)
 }
 
 /* "TERM", "SIGTERM" or 15. */
-static void set_signal(struct change *ch, struct gd_span json)
+static void set_signal(void *arg, struct gd_span json)
 {
+    struct change *ch = arg;
     int64_t n = 0;
     struct gd_buf name = {0};
     if (json.ptr[0] != '"') {
@@ -132,62 +134,20 @@ static void set_signal(struct change *ch, struct gd_span json)
     gd_buf_free(&name);
 }
 
-static const struct member cancel_members[] = {
+static const struct gd_member cancel_members[] = {
     {"msg", set_msg}, {"grace", set_grace}, {NULL, NULL}};
-static const struct member cancel_batch_members[] = {
+static const struct gd_member cancel_batch_members[] = {
     {"msg", set_msg}, {"grace", set_grace}, {"all", set_all}, {NULL, NULL}};
-static const struct member signal_members[] = {{"signal", set_signal}, {NULL, NULL}};
-static const struct member patch_members[] = {{"name", set_name},
-                                              {"labels", set_labels},
-                                              {"priority", set_priority},
-                                              {"timeout", set_timeout},
-                                              {NULL, NULL}};
-
-static void set_member(struct change *ch, const struct member *members, struct gd_span name,
-                       struct gd_span json)
-{
-    const char *known[8] = {NULL};
-    for (size_t i = 0; members[i].name; i++) {
-        known[i] = members[i].name;
-        if (gd_json_name_is(name, members[i].name)) {
-            members[i].set(ch, json);
-            return;
-        }
-    }
-    gd_job_unknown(name, "", &ch->faults, known);
-}
-
-static void set_members(struct change *ch, const struct member *members, struct gd_span object)
-{
-    struct gd_json_cursor c;
-    struct gd_span name;
-    struct gd_span json;
-    bool first = true;
-    gd_json_cursor_init(&c, object, GD_MAX_JSON_DEPTH);
-    if (gd_json_peek(&c) != '{') {
-        gd_faults_add(&ch->faults, "", NULL, "must be an object");
-        return;
-    }
-    gd_json_open(&c);
-    while (gd_json_next_member(&c, &first, &name) && gd_json_value(&c, &json))
-        set_member(ch, members, name, json);
-    gd_json_cursor_done(&c);
-}
-
-static void answer_faults(struct gd_http *h, const struct change *ch)
-{
-    if (ch->faults.no_memory)
-        gd_http_error(h, -ENOMEM);
-    else
-        gd_http_problem(h, &(struct gd_problem_info){.problem = GD_PROBLEM_BAD_JOB,
-                                                     .detail = "nothing was changed",
-                                                     .faults = &ch->faults});
-}
+static const struct gd_member signal_members[] = {{"signal", set_signal}, {NULL, NULL}};
+static const struct gd_member patch_members[] = {{"name", set_name},
+                                                 {"labels", set_labels},
+                                                 {"priority", set_priority},
+                                                 {"timeout", set_timeout},
+                                                 {NULL, NULL}};
 
 /* Reads the body by `members`; an empty one is fine if `optional`. NULL: answered. */
-static struct change *change_new(struct gd_http *h, const struct member *members, bool optional)
+static struct change *change_new(struct gd_http *h, const struct gd_member *members, bool optional)
 {
-    struct gd_json_fault fault = {0};
     struct change *ch = calloc(1, sizeof(*ch));
     if (!ch) {
         gd_http_error(h, -ENOMEM);
@@ -202,14 +162,8 @@ static struct change *change_new(struct gd_http *h, const struct member *members
     struct gd_span text = gd_buf_view(&ch->body);
     if (text.len == 0 && optional)
         return ch;
-    if (!gd_json_check(text, GD_MAX_JSON_DEPTH, &fault))
-        gd_http_fail(h, GD_PROBLEM_BAD_JSON, "%s, at byte %zu", fault.what, fault.offset);
-    else
-        set_members(ch, members, text);
-    if (!fault.what && ch->faults.n_all == 0 && !ch->faults.no_memory)
+    if (gd_members_read(h, text, members, &ch->faults, ch, "nothing was changed"))
         return ch;
-    if (!fault.what)
-        answer_faults(h, ch);
     change_free(ch);
     return NULL;
 }
@@ -335,7 +289,7 @@ void gd_signal_task(struct gd_http *h)
     struct gd_executor *ex = t ? h->api->core->executors[t->kind] : NULL;
     if (!ch->signo) {
         gd_faults_add(&ch->faults, "/signal", NULL, "is missing");
-        answer_faults(h, ch);
+        gd_members_refuse(h, &ch->faults, "nothing was changed");
     } else if (!t || t->phase != GD_TASK_RUNNING || !ex->ops->signal || !ex->ready) {
         gd_http_fail(h, GD_PROBLEM_INVALID_STATE, "task %llu is not a running command",
                      (unsigned long long)h->id);

@@ -27,6 +27,7 @@ static const struct gd_route routes[] = {
     {"/v1/tasks/{id}/cancel", GD_POST, gd_cancel_task, no_params, GD_BODY_ONE},
     {"/v1/tasks/{id}/uncancel", GD_POST, gd_uncancel_task, no_params, GD_BODY_ONE},
     {"/v1/tasks/{id}/signal", GD_POST, gd_signal_task, no_params, GD_BODY_ONE},
+    {"/v1/wait", GD_POST, gd_wait_many, no_params, GD_BODY_ONE},
     {"/v1/gather", GD_POST, gd_gather, PARAMS(BATCH_PARAMS), GD_BODY_JOBS},
     {"/v1/batches", GD_GET, gd_list_batches,
      PARAMS("state", "label", "name", "after", "limit", "order"), GD_BODY_NONE},

@@ -22,6 +22,7 @@ void gd_signal_task(struct gd_http *h);
 void gd_cancel_batch(struct gd_http *h);
 void gd_get_stdout(struct gd_http *h); /* output.c */
 void gd_get_stderr(struct gd_http *h);
+void gd_wait_many(struct gd_http *h); /* wait_many.c */
 void gd_get_batch(struct gd_http *h); /* batches.c */
 void gd_get_results(struct gd_http *h);
 void gd_list_tasks(struct gd_http *h); /* list.c */

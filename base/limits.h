@@ -35,6 +35,7 @@
     X(PAGE, "page", 1000, "entries in one page of a list")                                         \
     X(FAULTS, "faults", 100, "faults named in one answer")                                         \
     X(WAIT_SECONDS, "wait", 86400, "seconds that one request may wait")                            \
+    X(WAIT_TASKS, "wait_tasks", 5000, "tasks of one POST /v1/wait")                                \
     X(TAIL_LINES, "tail", 1000000, "lines of a tail")
 
 /* The ones that no int holds. */
