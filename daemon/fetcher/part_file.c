@@ -75,7 +75,13 @@ static int create(struct gd_part *p)
     p->size = 0;
     p->fd =
         openat(p->dir_fd, p->part_name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
-    return p->fd < 0 ? failed(p, "create") : lock(p);
+    if (p->fd < 0)
+        return failed(p, "create");
+    /* The daemon's own files are for nobody else, and so is its umask; a download is as if a
+     * command had made it. */
+    if (fchmod(p->fd, 0644) < 0)
+        return failed(p, "set the mode of");
+    return lock(p);
 }
 
 static int create_anew(struct gd_part *p)

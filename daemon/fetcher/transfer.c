@@ -233,7 +233,7 @@ static int op_take(struct gd_unit *u, const struct gd_msg_view *start)
 static void op_start(struct gd_unit *u)
 {
     struct gd_transfer *t = of(u);
-    gd_unit_started(u, 0);
+    gd_unit_started(u, 0, gd_mono_us());
     int rc = set_limit(t);
     if (rc < 0)
         gd_failure_set_errno(&t->failure, GD_FAILURE_OTHER, "the time limit", rc);
