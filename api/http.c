@@ -165,6 +165,8 @@ void gd_http_problem(struct gd_http *h, const struct gd_problem_info *info)
         (void)snprintf(seconds, sizeof(seconds), "%u", info->retry_after_s);
         gd_http_add(r, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
     }
+    if (info->location)
+        gd_http_add(r, MHD_HTTP_HEADER_LOCATION, info->location);
     if (h->route == NULL && info->problem == GD_PROBLEM_METHOD)
         gd_http_add(r, MHD_HTTP_HEADER_ALLOW, h->name.ptr); /* api/routes.c left it there */
     gd_http_respond(h, gd_problem_status(info->problem), r);

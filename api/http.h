@@ -100,6 +100,7 @@ struct gd_http {
     bool borrowed; /* `answer` belongs to the cache */
     unsigned status;
     int64_t preferred_ms;                  /* a wait that came by Prefer; -1: none */
+    uint64_t awaited;                      /* id of the task or batch it waits for; 0: none */
     bool no_result;                        /* ?result=0: a snapshot without it */
     bool replayed;                         /* an Idempotency-Key had made it before */
     struct hash_hd_st *digest;             /* of a body that comes line by line */

@@ -84,6 +84,7 @@ struct gd_problem_info {
     const struct gd_faults *faults; /* `errors` */
     struct gd_span members;         /* further JSON members, without braces */
     unsigned retry_after_s;         /* 0: no Retry-After */
+    const char *location;           /* NULL: none */
 };
 
 /* The status of a problem. */

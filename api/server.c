@@ -2,6 +2,7 @@
 #include "api/cache.h"
 #include "api/follow.h"
 #include "api/http.h"
+#include "api/wait.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -235,7 +236,8 @@ void gd_api_drain(struct gd_api *a, void (*idle)(void *arg), void *arg)
     close_listeners(a);
     gd_list_each_safe (node, &a->requests) {
         struct gd_http *h = GD_OWNER(node, struct gd_http, node);
-        if (!h->suspended)
+        /* What waits for a commit gets its own answer in a moment. */
+        if (!h->suspended || (h->abandon && !h->watched))
             continue;
         void (*abandon)(struct gd_http *) = h->abandon;
         h->abandon = NULL;
@@ -245,9 +247,7 @@ void gd_api_drain(struct gd_api *a, void (*idle)(void *arg), void *arg)
         if (h->streaming)
             gd_http_go_on(h); /* it ends its stream */
         else
-            gd_http_problem(h, &(struct gd_problem_info){.problem = GD_PROBLEM_CLOSING,
-                                                         .detail = "what was waited for goes on",
-                                                         .retry_after_s = 2});
+            gd_wait_leave(h);
     }
     if (a->n_requests == 0)
         idle(arg);

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,9 +57,39 @@ static void abandon(struct gd_http *h)
         on_gone(c, id);
 }
 
+void gd_wait_leave(struct gd_http *h)
+{
+    struct gd_buf members = {0};
+    char detail[160];
+    char location[64];
+    unsigned long long id = h->awaited;
+    bool is_task = strncmp(h->route->path, "/v1/tasks", strlen("/v1/tasks")) == 0;
+    const char *what = is_task ? "task" : "batch";
+    (void)snprintf(location, sizeof(location), "/v1/%s/%llu", is_task ? "tasks" : "batches", id);
+    (void)snprintf(
+        detail, sizeof(detail),
+        "only the wait has ended: %s %llu is on disk and goes on; do not create it again", what,
+        id);
+    struct gd_problem_info info = {
+        .problem = GD_PROBLEM_CLOSING, .detail = "what was waited for goes on", .retry_after_s = 2};
+    if (id) {
+        gd_buf_printf(&members, "\"%s\":%llu", what, id);
+        info.detail = detail;
+        info.members = gd_buf_view(&members);
+        info.location = location;
+    }
+    gd_http_problem(h, &info);
+    gd_buf_free(&members);
+}
+
 void gd_wait_for(struct gd_http *h, struct gd_future *f, int64_t wait_ms, uint64_t id,
                  gd_wait_fn *fn, void (*on_gone)(struct gd_core *c, uint64_t id))
 {
+    h->awaited = id;
+    if (h->api->draining) {
+        gd_wait_leave(h);
+        return;
+    }
     struct waiter *w = calloc(1, sizeof(*w));
     if (!w) {
         gd_http_error(h, -ENOMEM);

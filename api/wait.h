@@ -18,6 +18,9 @@ typedef void gd_wait_fn(struct gd_http *h, uint64_t id, bool in_time);
 void gd_wait_for(struct gd_http *h, struct gd_future *f, int64_t wait_ms, uint64_t id,
                  gd_wait_fn *fn, void (*on_gone)(struct gd_core *c, uint64_t id));
 
+/* The daemon ends: answers with that, and with what h->awaited is, which goes on. */
+void gd_wait_leave(struct gd_http *h);
+
 /* What `?on_disconnect=cancel` does. */
 void gd_wait_cancel_task(struct gd_core *c, uint64_t id);
 void gd_wait_cancel_batch(struct gd_core *c, uint64_t id);

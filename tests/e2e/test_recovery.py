@@ -143,10 +143,12 @@ class Recovery(TestCase):
             eventually("all wait", lambda: d.get("/v1/info").json["connections"] >= 6)
             pids = [self.pid_of(d, t) for t in tasks]
             self.assertEqual(d.stop(sig), 0)
+            answers = []
             for x in later:
                 a = x.value()
                 self.assertProblem(a, 503, "shutting-down")
                 self.assertTrue(int(a.headers["Retry-After"]) >= 1)
+                answers.append(a)
             self.assertTrue(idle.is_closed())
             try:
                 follower.value()
@@ -156,6 +158,13 @@ class Recovery(TestCase):
                 self.assertIn("Incomplete", type(e).__name__)
             self.assertTrue(all(is_alive(p) for p in pids))
             d.start()
+            for a, task in ((answers[0], tasks[0]), (answers[2], tasks[1])):
+                self.assertEqual((a.json["task"], a.headers["Location"]), (task, f"/v1/tasks/{task}"))
+            if "batch" in answers[1].json:  # it had come before the end
+                batch = d.get(answers[1].headers["Location"]).json
+                self.assertEqual((batch["id"], batch["total"]), (answers[1].json["batch"], 1))
+            else:
+                self.assertEqual(d.get("/v1/batches").json["batches"], [])
             for t in tasks:
                 d.await_state(t, "running")
             gate.release()
