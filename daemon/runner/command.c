@@ -146,10 +146,11 @@ static void try_start(struct gd_timer *t)
 {
     struct gd_command *c = GD_OWNER(t, struct gd_command, wait);
     const char *stage = NULL;
+    int64_t before_us = gd_mono_us(); /* its time counts from before its first instruction */
     int rc = gd_command_launch(c, &stage);
     if (rc == 0) {
         gd_command_drop_start(c);
-        gd_unit_started(&c->unit, c->tree.pid);
+        gd_unit_started(&c->unit, c->tree.pid, before_us);
         set_limit(c);
         return;
     }

@@ -147,10 +147,10 @@ static void start_some(struct gd_soon *s)
         gd_soon(w->loop, &w->start_soon);
 }
 
-void gd_unit_started(struct gd_unit *u, int64_t pid)
+void gd_unit_started(struct gd_unit *u, int64_t pid, int64_t started_us)
 {
-    u->started_at_ms = gd_wall_ms();
-    u->started_us = gd_mono_us();
+    u->started_at_ms = gd_wall_ms() - (gd_mono_us() - started_us) / 1000;
+    u->started_us = started_us;
     u->pid = pid;
     struct gd_msg m;
     gd_msg_init(&m, GD_MSG_STARTED, u->task, u->attempt);

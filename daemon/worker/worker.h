@@ -90,8 +90,8 @@ int gd_worker_output_fd(const struct gd_worker *w);
 
 /* --- what an implementation tells */
 
-/* It runs. `pid` 0: not a process. */
-void gd_unit_started(struct gd_unit *u, int64_t pid);
+/* It runs, since `started_us` (monotonic). `pid` 0: not a process. */
+void gd_unit_started(struct gd_unit *u, int64_t pid, int64_t started_us);
 
 /* Progress of a running unit; `total` -1: not known. How often is the
  * implementation's to bound. Left out while gatherd does not read. */

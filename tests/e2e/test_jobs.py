@@ -41,6 +41,7 @@ class Commands(TestCase):
                          (0, "out\n", "err\n", False))
         self.assertEqual(set(r["usage"]), {"user", "system", "wall", "max_rss"})
         self.assertGreater(r["usage"]["max_rss"], 100_000)
+        self.assertGreaterEqual(r["usage"]["wall"], (r["usage"]["user"] + r["usage"]["system"]) * 0.9)
         self.assertIsNone(t["exception"])
 
     def test_shell_is_bin_sh(self):

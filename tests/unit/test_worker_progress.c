@@ -32,7 +32,7 @@ static int take(struct gd_unit *u, const struct gd_msg_view *start)
 static void start(struct gd_unit *u)
 {
     unit = u;
-    gd_unit_started(u, 0);
+    gd_unit_started(u, 0, 0);
     uv_stop(&uv);
 }
 
