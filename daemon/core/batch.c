@@ -160,9 +160,12 @@ static char *group_exception(struct gd_batch *b)
         size_t before = members.len;
         if (i > 0)
             gd_buf_putc(&members, ',');
-        size_t empty = members.len;
-        if (store->ops->read_exception(store, b->failed[i], &members) < 0 || members.len == empty)
+        gd_buf_printf(&members, "{\"task\":%llu,", (unsigned long long)b->failed[i]);
+        size_t at = members.len; /* the object that comes loses its brace */
+        if (store->ops->read_exception(store, b->failed[i], &members) < 0 || members.len < at + 2)
             members.len = before;
+        else
+            members.ptr[at] = ' ';
     }
     gd_buf_putc(&members, ']');
     (void)snprintf(text, sizeof(text), "%zu task%s failed", b->n_failed,
@@ -210,7 +213,9 @@ static void fill_done(struct gd_batch *b, struct gd_op_batch_end *op)
     op->is_done = true;
     op->state = b->outcome;
     op->exception = b->exception || b->cause == GD_CAUSE_CHILDREN ? b->exception : without_memory;
-    op->culprit = b->cause == GD_CAUSE_CHILD ? gd_batch_child(b, b->gather.culprit) : 0;
+    op->culprit = b->cause == GD_CAUSE_CHILD ? gd_batch_child(b, b->gather.culprit)
+                  : b->cause == GD_CAUSE_GROUP && b->n_failed > 0 ? b->failed[0]
+                                                                  : 0;
     op->started_ms = b->started_ms;
     op->finished_ms = b->core->config.wall_ms();
     b->done_written = true;

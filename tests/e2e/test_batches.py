@@ -269,7 +269,11 @@ class Rules(BatchCase):
         a = self.d.gather({"jobs": [slow, {**STUBBORN, "name": "slow"}, fail(1, 0.4)], "on_failure": "cancel"})
         e = a.json["exception"]
         self.assertEqual([x["exit_code"] for x in e["exceptions"]], [1, 7])
-        self.assertTrue(self.d.batch(a.json["batch"])["settled"])
+        b = self.d.batch(a.json["batch"])
+        self.assertTrue(b["settled"])
+        tasks = [t["id"] for t in self.d.get(f"/v1/tasks?batch={b['id']}&order=asc").json["tasks"]]
+        self.assertEqual([x["task"] for x in e["exceptions"]], [tasks[2], tasks[0]])
+        self.assertEqual((b["first_failed"], a.json["task"]), (tasks[2], tasks[2]))
 
     def test_in_a_group_a_cancelled_child_aborts_nothing(self):
         b = self.d.submit({"jobs": [value(1, 60), value(2, 0.5)], "on_failure": "cancel"})
