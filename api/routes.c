@@ -21,6 +21,7 @@ static const struct gd_route routes[] = {
      GD_BODY_NONE},
     {"/v1/tasks/{id}", GD_PATCH, gd_patch_task, no_params, GD_BODY_ONE},
     {"/v1/tasks/{id}/result", GD_GET, gd_get_result, PARAMS("wait"), GD_BODY_NONE},
+    {"/v1/tasks/{id}/job", GD_GET, gd_get_job, no_params, GD_BODY_NONE},
     {"/v1/tasks/{id}/exception", GD_GET, gd_get_exception, PARAMS("wait"), GD_BODY_NONE},
     {"/v1/tasks/{id}/stdout", GD_GET, gd_get_stdout, PARAMS("tail", "follow"), GD_BODY_NONE},
     {"/v1/tasks/{id}/stderr", GD_GET, gd_get_stderr, PARAMS("tail", "follow"), GD_BODY_NONE},

@@ -15,6 +15,7 @@ void gd_gather(struct gd_http *h);
 void gd_get_task(struct gd_http *h); /* tasks.c */
 void gd_get_result(struct gd_http *h);
 void gd_get_exception(struct gd_http *h);
+void gd_get_job(struct gd_http *h);
 void gd_cancel_task(struct gd_http *h); /* change.c */
 void gd_uncancel_task(struct gd_http *h);
 void gd_patch_task(struct gd_http *h);

@@ -1,4 +1,5 @@
-/* GET /v1/tasks/{id}, …/result, …/exception: done(), result(), exception(). */
+/* GET /v1/tasks/{id}, …/result, …/exception, …/job: done(), result(), exception(),
+ * get_coro(). */
 #include "api/answers.h"
 #include "api/cache.h"
 #include "api/routes.h"
@@ -288,4 +289,24 @@ void gd_get_result(struct gd_http *h)
 void gd_get_exception(struct gd_http *h)
 {
     wait_then(h, answer_exception);
+}
+
+/* --- get_coro(): what it was asked to do */
+
+void gd_get_job(struct gd_http *h)
+{
+    struct gd_core *c = h->api->core;
+    struct gd_buf text = {0};
+    int rc = gd_core_is_staged(c, h->id) ? GD_E_NO_TASK
+                                         : c->store->ops->read_job(c->store, h->id, &text);
+    if (rc == 0) {
+        gd_buf_putc(&text, '\n');
+        gd_http_json(h, MHD_HTTP_OK, &text);
+        return;
+    }
+    gd_buf_free(&text);
+    if (rc == GD_E_NO_TASK)
+        gd_http_fail(h, GD_PROBLEM_NO_TASK, "task %llu", (unsigned long long)h->id);
+    else
+        gd_http_error(h, rc);
 }

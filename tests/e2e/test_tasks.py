@@ -635,6 +635,18 @@ class Waits(TaskCase):
         for w in waiting:
             w.value()
 
+    def test_the_job_as_it_was_sent(self):
+        job = {"run": ["true", "\u00e9"], "env": {"A": "b"}, "timeout": 5, "priority": -3, "labels": {"x": "y"}}
+        task = self.d.create(job)["id"]
+        self.assertEqual(self.d.get(f"/v1/tasks/{task}/job").json, job)
+        self.d.done(task)
+        a = self.d.get(f"/v1/tasks/{task}/job")
+        self.assertEqual((a.json, a.headers["Content-Type"]), (job, "application/json"))
+        children = self.d.submit([{"sleep": 0, "value": [1]}, {"shell": "true"}])["tasks"]
+        self.assertEqual([self.d.get(f"/v1/tasks/{t}/job").json for t in children],
+                         [{"sleep": 0, "value": [1]}, {"shell": "true"}])
+        self.assertProblem(self.d.get("/v1/tasks/999999999/job"), 404, "no-such-task")
+
     def test_two_thousand_waits_in_a_row(self):
         """Timers and callbacks of waits that are over leave nothing behind."""
         task, gate = self.held()
