@@ -144,7 +144,9 @@ static void put_reason(struct gd_buf *b, const struct gd_task *t, enum gd_state 
     gd_json_str(b, gd_reason_name(limited ? GD_REASON_LIMIT : GD_REASON_QUEUED));
     gd_json_name(b, "detail");
     if (!limited)
-        gd_json_str(b, "waits for a free slot");
+        gd_json_str(b, t && t->kind == GD_KIND_SLEEP   ? "is about to begin"
+                       : t && t->kind == GD_KIND_FETCH ? "waits for its turn among the fetches"
+                                                       : "waits for a free slot");
     else if (t->at_limit)
         gd_json_str(b, "as many fetches from its host run as may run at once");
     else
