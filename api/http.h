@@ -88,6 +88,7 @@ struct gd_http {
     struct gd_buf body;
     struct gd_ndjson *ndjson; /* a body that is taken in line by line */
     bool too_large;           /* the rest of the body is thrown away */
+    bool no_body;             /* it was empty */
     bool seen;                /* the head has been looked at */
     bool handled;
     bool watched; /* the client's going away matters while it is kept */

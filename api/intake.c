@@ -143,7 +143,9 @@ static void answer_faults(struct gd_http *h, const struct gd_jobs *jobs, int rc)
 {
     char detail[160];
     struct gd_problem_info info = {.problem = gd_problem_of(rc), .detail = detail};
-    if (rc == GD_E_BAD_JSON)
+    if (rc == GD_E_BAD_JSON && h->no_body)
+        info.detail = "the body is empty; nothing was created";
+    else if (rc == GD_E_BAD_JSON)
         (void)snprintf(detail, sizeof(detail), "%s, at byte %zu", jobs->json_fault.what,
                        jobs->json_fault.offset);
     else
@@ -259,6 +261,7 @@ static void start(struct gd_http *h, enum gd_intake_kind kind)
         return;
     }
     in->body = h->body;
+    h->no_body = h->body.len == 0;
     h->body = (struct gd_buf){0};
     gd_http_keep(h, in, abandon);
     if (in->body.len >= POOL_FROM_BYTES &&

@@ -16,7 +16,7 @@
       "The body is not JSON as RFC 8259 defines it. `detail` names the fault and the byte where "  \
       "it is. gatherd is strict: no duplicate names, no raw control characters, no numbers "       \
       "beyond a double, no text after the document.")                                              \
-    X(BAD_JOB, "bad-job", 400, "The request does not describe valid jobs",                         \
+    X(BAD_JOB, "bad-job", 400, "The body is not as the contract asks",                             \
       "`errors` lists every fault, each with a JSON pointer into the body (at most 100). "         \
       "Nothing was created.")                                                                      \
     X(BAD_REQUEST, "bad-request", 400, "The request is not valid",                                 \

@@ -94,7 +94,9 @@ char *gd_exception_cancelled(const char *msg)
 char *gd_exception_spawn(int rc, const char *stage, const char *what)
 {
     struct gd_buf text = {0};
-    gd_buf_printf(&text, "cannot start %s: %s", what, gd_err_text(rc));
+    bool by_cwd = strcmp(stage, "chdir") == 0;
+    gd_buf_printf(&text, "cannot %s %s: %s", by_cwd ? "change to the directory" : "start", what,
+                  gd_err_text(rc));
     struct gd_buf b = {.err = gd_buf_error(&text)};
     begin(&b, "SpawnError");
     gd_json_strn(&b, text.ptr ? text.ptr : "", text.len);

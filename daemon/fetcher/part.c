@@ -100,9 +100,11 @@ struct gd_digest *gd_part_digest(struct gd_part *p)
     return &p->digest;
 }
 
-const char *gd_part_step(const struct gd_part *p)
+const char *gd_part_step(struct gd_part *p)
 {
-    return p->step;
+    (void)snprintf(p->failed_at, sizeof(p->failed_at), "cannot %s \"%.200s/%.200s\"", p->step,
+                   p->dir && strcmp(p->dir, "/") != 0 ? p->dir : "", p->name ? p->name : "");
+    return p->failed_at;
 }
 
 void gd_part_remember(struct gd_part *p, const char *validator)

@@ -78,7 +78,7 @@ void gd_part_discard(struct gd_part *p, bool keep);
  * false: nothing runs, or it is too late. */
 bool gd_part_stop(struct gd_part *p);
 
-/* "open", "fsync", "rename": what the last failure was about. */
-const char *gd_part_step(const struct gd_part *p);
+/* What the last failure was about: "cannot rename \"/dir/name\"". Valid as long as `p`. */
+const char *gd_part_step(struct gd_part *p);
 
 #endif

@@ -49,7 +49,7 @@ static int open_dir(struct gd_part *p)
     if (p->dir_fd < 0 && errno == EACCES)
         p->dir_fd = open(p->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (p->dir_fd < 0)
-        return failed(p, "open directory");
+        return failed(p, "open the directory of");
     struct stat st;
     if (fstatat(p->dir_fd, p->name, &st, 0) == 0 && S_ISDIR(st.st_mode)) {
         errno = EISDIR;
@@ -87,7 +87,7 @@ static int create(struct gd_part *p)
 static int create_anew(struct gd_part *p)
 {
     if (unlinkat(p->dir_fd, p->part_name, 0) < 0 && errno != ENOENT)
-        return failed(p, "remove the old part");
+        return failed(p, "remove the old part of");
     return create(p);
 }
 
@@ -218,7 +218,7 @@ static int sync_dir(struct gd_part *p)
 {
     if (fsync(p->dir_fd) == 0 || errno == EBADF || errno == EINVAL)
         return 0;
-    return failed(p, "fsync of the directory");
+    return failed(p, "fsync the directory of");
 }
 
 int gd_part_file_publish(struct gd_part *p)

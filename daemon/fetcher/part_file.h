@@ -32,6 +32,7 @@ struct gd_part {
     bool keep;
     int rc;           /* of the job */
     const char *step; /* what failed, if so; static text */
+    char failed_at[432];
     char *url;
     char *dir;
     char *name; /* this and the next two: in `dir` */
