@@ -105,6 +105,33 @@ class Recovery(TestCase):
         self.assertEqual(d.done(task)["exception"]["type"], "TimeoutError")
         self.assertEqual(d.batch_done(batch)["exception"]["type"], "TimeoutError")
 
+    def test_a_batch_whose_time_was_up_before(self):
+        """Its children are being ended: that one of them is cancelled already is not why it failed."""
+        for options in ({}, {"return_exceptions": True}, {"on_failure": "cancel"}):
+            with self.subTest(options=options):
+                d = self.fresh()
+                gate = self.gate()
+                jobs = [{"sleep": 60}, {"shell": f"trap '' TERM; {gate.shell}; while :; do sleep 0.05; done", "grace": 1}]
+                b = d.submit({"jobs": jobs, "timeout": 0.5, **options})
+                gate.started()
+                d.await_state(b["tasks"][0], "cancelled")
+                d.restart(kill=True)
+                a = d.batch_done(b["id"])
+                self.assertEqual((a["exception"]["type"], a["first_failed"]), ("TimeoutError", None))
+                gate.release()
+
+    def test_a_batch_that_began_has_begun(self):
+        d = self.daemon("--slots", "1").await_ready()
+        _, gate = self.running(d)
+        b = d.submit([{"sleep": 0}, {"shell": "true"}])
+        d.done(b["tasks"][0])
+        before = d.batch(b["id"])
+        d.restart(kill=True)
+        after = d.batch(b["id"])
+        self.assertEqual((after["state"], after["started_at"]), ("running", before["started_at"]))
+        gate.release()
+        self.assertEqual(d.batch_done(b["id"])["started_at"], before["started_at"])
+
     def test_ids_go_on(self):
         d = self.fresh()
         first = d.create({"sleep": 0})["id"]
