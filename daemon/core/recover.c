@@ -155,6 +155,9 @@ void gd_core_reattached(struct gd_core *c, struct gd_task *t, int64_t started_ms
         t->extra->lease_epoch = 0;
     if (t->extra && t->extra->n_cancels > 0)
         ex->ops->cancel(ex, t, t->extra->cancel_grace_ms);
+    /* What was asked meanwhile may not have come there. */
+    ex->ops->retime(ex, t);
+    gd_core_spill_again(c, t);
 }
 
 int gd_core_missing(struct gd_core *c, struct gd_task *t, uint64_t epoch, const char *reason)
