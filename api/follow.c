@@ -1,6 +1,7 @@
 #include "api/follow.h"
 
 #include "api/page.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -11,12 +12,16 @@
 #include <unistd.h>
 
 #define BLOCK_BYTES 32768U
+/* A file that the kernel would not watch (it has few instances of inotify for a user) is
+ * looked at this often. */
+#define LOOK_MS 100
 
 struct follower {
     struct gd_node node; /* among those of its task */
     struct gd_callback done;
     struct gd_callback spilled;
     struct gd_watch grows; /* inotify */
+    struct gd_timer look;  /* in place of it */
     struct gd_api *api;
     struct gd_http *h; /* NULL: the client is gone */
     uint64_t task;
@@ -74,6 +79,7 @@ static void follower_free(void *cls)
     gd_future_unwatch(&f->done);
     gd_future_unwatch(&f->spilled);
     stop_inotify(f);
+    gd_timer_stop(f->api->loop, &f->look);
     leave_crowd(f);
     if (f->fd >= 0)
         close(f->fd);
@@ -112,6 +118,11 @@ static void has_grown(struct gd_watch *w, uint32_t events)
     while (read(w->fd, buf, sizeof(buf)) > 0)
         continue;
     wake(f);
+}
+
+static void look_again(struct gd_timer *t)
+{
+    wake(GD_OWNER(t, struct follower, look));
 }
 
 void gd_follow_changed(struct gd_api *a, uint64_t task)
@@ -154,7 +165,9 @@ static int open_file(struct follower *f)
     f->fd = fd;
     if (f->tail >= 0 && fstat(fd, &st) == 0)
         f->at = gd_output_tail_start(fd, st.st_size, (uint64_t)f->tail);
-    return f->is_done ? 0 : start_inotify(f);
+    if (!f->is_done)
+        (void)!start_inotify(f); /* else it is looked at now and then */
+    return 0;
 }
 
 /* What a task that has ended without a file has put out. */
@@ -214,6 +227,9 @@ static ssize_t send_rest(struct follower *f, char *to, size_t max)
 
 static ssize_t wait_for_more(struct follower *f)
 {
+    if (f->fd >= 0 && !f->grows.on &&
+        gd_timer_at(f->api->loop, &f->look, gd_mono_ms() + LOOK_MS) < 0)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
     f->h->streaming = true;
     gd_http_suspend(f->h, true);
     return 0;
@@ -260,6 +276,7 @@ struct MHD_Response *gd_follow_new(struct gd_http *h, uint64_t task, bool is_err
     *f = (struct follower){
         .api = h->api, .h = h, .task = task, .is_err = is_err, .tail = tail, .fd = -1};
     f->done.fn = task_done;
+    f->look.fn = look_again;
     struct MHD_Response *r = join_crowd(f) == 0
                                  ? MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES,
                                                                      read_on, f, follower_free)

@@ -206,13 +206,22 @@ struct gd_recovered_task {
     int64_t cancel_grace_ms;
 };
 
+/* A child that has ended. */
+struct gd_recovered_end {
+    uint64_t task;
+    uint32_t index;
+    enum gd_state state;
+    int64_t started_ms; /* 0: never started */
+    int64_t finished_ms;
+};
+
 /* Adds a batch that is not done or not settled (own->core is NULL, its rules, extents
  * and times are set, so is gather.decided); its children that have ended are added
  * with gd_core_recover_ended(), in the order of their ends. Errors: -ENOMEM; `own` is
  * gone. */
 GD_MUST_CHECK int gd_core_recover_batch(struct gd_core *c, struct gd_batch *own);
-void gd_core_recover_ended(struct gd_core *c, struct gd_batch *b, uint64_t task, uint32_t index,
-                           enum gd_state state);
+void gd_core_recover_ended(struct gd_core *c, struct gd_batch *b,
+                           const struct gd_recovered_end *end);
 /* Adds up to GD_BLOCK_TASKS unfinished tasks of one batch (or none), their ids and
  * indexes one after the other. */
 GD_MUST_CHECK int gd_core_recover_tasks(struct gd_core *c, const struct gd_recovered_task *tasks,

@@ -47,6 +47,9 @@ GD_MUST_CHECK int gd_core_end_with(struct gd_core *c, struct gd_task *t, enum gd
                                    char *own_exception);
 GD_MUST_CHECK int gd_core_end_cancelled(struct gd_core *c, struct gd_task *t);
 
+/* Somebody waits for the output of a task that runs anew, or whose worker is back. */
+void gd_core_spill_again(struct gd_core *c, struct gd_task *t);
+
 /* Puts a QUEUED task that stands in no line into one, in the next round. */
 void gd_core_requeue_later(struct gd_core *c, struct gd_task *t);
 

@@ -101,6 +101,7 @@ void gd_core_started(struct gd_core *c, struct gd_task *t, int64_t wall_ms)
     c->n_in_stock -= gd_core_is_in_stock(t);
     gd_task_go(t, GD_TASK_RUNNING);
     note_started(c, t, wall_ms);
+    gd_core_spill_again(c, t);
 }
 
 /* It cannot begin: that is its end, unless there was only no memory. */

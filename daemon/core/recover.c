@@ -19,17 +19,36 @@ int gd_core_recover_batch(struct gd_core *c, struct gd_batch *own)
     return 0;
 }
 
-void gd_core_recover_ended(struct gd_core *c, struct gd_batch *b, uint64_t task, uint32_t index,
-                           enum gd_state state)
+/* Was its time up when that child ended? Both clocks are cut to whole milliseconds, so an
+ * alarm may come one early. */
+static bool is_late(const struct gd_batch *b, const struct gd_recovered_end *end)
+{
+    return b->timeout_ms != GD_NO_TIMEOUT && end->finished_ms >= b->created_ms + b->timeout_ms - 1;
+}
+
+static void note_start(struct gd_batch *b, int64_t started_ms)
+{
+    if (!b->started_ms || started_ms < b->started_ms)
+        b->started_ms = started_ms;
+}
+
+void gd_core_recover_ended(struct gd_core *c, struct gd_batch *b,
+                           const struct gd_recovered_end *end)
 {
     (void)c;
-    gd_gather_add_ended(&b->gather, index, state);
-    if (state != GD_FAILED || !b->cancel_on_failure)
+    struct gd_gather *g = &b->gather;
+    if (end->started_ms && !b->done_written)
+        note_start(b, end->started_ms);
+    /* What a child of a FIRST gather did before decides it all the same. */
+    if (is_late(b, end) && (g->rule != GD_GATHER_FIRST || g->culprit == GD_NO_CHILD))
+        (void)!gd_gather_expire(g);
+    gd_gather_add_ended(g, end->index, end->state);
+    if (end->state != GD_FAILED || !b->cancel_on_failure)
         return;
     uint64_t *more = realloc(b->failed, (b->n_failed + 1) * sizeof(*more));
     if (more) {
         b->failed = more;
-        b->failed[b->n_failed++] = task;
+        b->failed[b->n_failed++] = end->task;
     }
 }
 
@@ -37,8 +56,7 @@ static void note_started(struct gd_task *t)
 {
     struct gd_batch *b = t->batch;
     b->n_running++;
-    if (!b->started_ms || t->started_ms < b->started_ms)
-        b->started_ms = t->started_ms;
+    note_start(b, t->started_ms);
 }
 
 /* What the store knows beyond the job. */
@@ -128,6 +146,7 @@ int gd_core_recovered(struct gd_core *c)
 
 void gd_core_reattached(struct gd_core *c, struct gd_task *t, int64_t started_ms)
 {
+    struct gd_executor *ex = c->executors[t->kind];
     if (t->phase != GD_TASK_LEASED && t->phase != GD_TASK_RUNNING)
         return;
     if (t->phase == GD_TASK_LEASED && started_ms)
@@ -135,7 +154,10 @@ void gd_core_reattached(struct gd_core *c, struct gd_task *t, int64_t started_ms
     if (t->extra)
         t->extra->lease_epoch = 0;
     if (t->extra && t->extra->n_cancels > 0)
-        c->executors[t->kind]->ops->cancel(c->executors[t->kind], t, t->extra->cancel_grace_ms);
+        ex->ops->cancel(ex, t, t->extra->cancel_grace_ms);
+    /* What was asked meanwhile may not have come there. */
+    ex->ops->retime(ex, t);
+    gd_core_spill_again(c, t);
 }
 
 int gd_core_missing(struct gd_core *c, struct gd_task *t, uint64_t epoch, const char *reason)

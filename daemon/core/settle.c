@@ -241,3 +241,10 @@ bool gd_core_spill(struct gd_core *c, struct gd_task *t, struct gd_callback *cb)
         ex->ops->spill(ex, t);
     return true;
 }
+
+void gd_core_spill_again(struct gd_core *c, struct gd_task *t)
+{
+    struct gd_executor *ex = c->executors[t->kind];
+    if (t->phase == GD_TASK_RUNNING && t->extra && !gd_list_empty(&t->extra->spills))
+        ex->ops->spill(ex, t);
+}

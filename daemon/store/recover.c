@@ -133,22 +133,27 @@ static int add_extents(struct recovery *r, struct gd_batch *b)
     return rc == SQLITE_DONE ? SQLITE_OK : rc == SQLITE_ROW ? SQLITE_NOMEM : rc;
 }
 
-/* Children that ended before, those that have not succeeded in the order of time. */
+/* Children that ended before, in the order of time. */
 static int add_ended(struct recovery *r, struct gd_batch *b)
 {
     sqlite3_stmt *st = NULL;
     int rc = sqlite3_prepare_v2(r->db,
-                                "SELECT o.task, o.state, e.idx + o.task - e.first FROM extent e"
+                                "SELECT o.task, o.state, e.idx + o.task - e.first, o.started_at,"
+                                " o.finished_at FROM extent e"
                                 " JOIN outcome o ON o.task >= e.first AND o.task < e.first + e.n"
-                                " WHERE e.batch = ? ORDER BY o.state <> 2, o.finished_at, o.task",
+                                " WHERE e.batch = ? ORDER BY o.finished_at, o.task",
                                 -1, &st, NULL);
     if (rc != SQLITE_OK)
         return rc;
     (void)sqlite3_bind_int64(st, 1, (int64_t)b->id);
-    while ((rc = sqlite3_step(st)) == SQLITE_ROW)
-        gd_core_recover_ended(r->core, b, (uint64_t)sqlite3_column_int64(st, 0),
-                              (uint32_t)sqlite3_column_int64(st, 2),
-                              (enum gd_state)sqlite3_column_int(st, 1));
+    while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+        struct gd_recovered_end end = {.task = (uint64_t)sqlite3_column_int64(st, 0),
+                                       .index = (uint32_t)sqlite3_column_int64(st, 2),
+                                       .state = (enum gd_state)sqlite3_column_int(st, 1),
+                                       .started_ms = sqlite3_column_int64(st, 3),
+                                       .finished_ms = sqlite3_column_int64(st, 4)};
+        gd_core_recover_ended(r->core, b, &end);
+    }
     (void)sqlite3_finalize(st);
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }

@@ -289,6 +289,23 @@ class Follow(TestCase):
             self.assertEqual(raw._chunks(), expected)
         self.d.done(t["id"])
 
+    def test_more_follow_than_inotify_has_instances(self):
+        with open("/proc/sys/fs/inotify/max_user_instances") as f:
+            n = int(f.read()) + 10
+        if n > 500:
+            self.skipTest(f"there are {n - 10} instances")
+        gate = self.gate()
+        t = self.d.create({"shell": f"echo begin; {gate.shell}; echo end"})
+        gate.started()
+        raws = [self.follow(t["id"]) for _ in range(n)]
+        for raw in raws:
+            self.assertEqual(raw.head()[0], 200)
+            self.assertEqual(self.read_chunks(raw, 6), b"begin\n")
+        gate.release()
+        for raw in raws:
+            self.assertEqual(raw._chunks(), b"end\n")
+        self.d.done(t["id"])
+
     def test_a_follower_that_goes_disturbs_nobody(self):
         gate = self.gate()
         t = self.d.create({"shell": f"{gate.shell}; seq 100"})

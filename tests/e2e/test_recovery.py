@@ -105,6 +105,62 @@ class Recovery(TestCase):
         self.assertEqual(d.done(task)["exception"]["type"], "TimeoutError")
         self.assertEqual(d.batch_done(batch)["exception"]["type"], "TimeoutError")
 
+    def test_a_batch_whose_time_was_up_before(self):
+        """Its children are being ended: that one of them is cancelled already is not why it failed."""
+        for options in ({}, {"return_exceptions": True}, {"on_failure": "cancel"}):
+            with self.subTest(options=options):
+                d = self.fresh()
+                gate = self.gate()
+                jobs = [{"sleep": 60}, {"shell": f"trap '' TERM; {gate.shell}; while :; do sleep 0.05; done", "grace": 1}]
+                b = d.submit({"jobs": jobs, "timeout": 0.5, **options})
+                gate.started()
+                d.await_state(b["tasks"][0], "cancelled")
+                d.restart(kill=True)
+                a = d.batch_done(b["id"])
+                self.assertEqual((a["exception"]["type"], a["first_failed"]), ("TimeoutError", None))
+                gate.release()
+
+    def test_a_batch_that_began_has_begun(self):
+        d = self.daemon("--slots", "1").await_ready()
+        _, gate = self.running(d)
+        b = d.submit([{"sleep": 0}, {"shell": "true"}])
+        d.done(b["tasks"][0])
+        before = d.batch(b["id"])
+        d.restart(kill=True)
+        after = d.batch(b["id"])
+        self.assertEqual((after["state"], after["started_at"]), ("running", before["started_at"]))
+        gate.release()
+        self.assertEqual(d.batch_done(b["id"])["started_at"], before["started_at"])
+
+    def test_a_timeout_that_was_set_while_the_runner_was_silent(self):
+        d = self.fresh()
+        (task,), _ = self.running(d)
+        runner = d.worker("runner")
+        d.kill()
+        os.kill(runner, signal.SIGSTOP)
+        try:
+            d.start()
+            self.assertEqual(d.patch(f"/v1/tasks/{task}", {"timeout": 0.1}).status, 200)
+        finally:
+            os.kill(runner, signal.SIGCONT)
+        self.assertEqual(d.done(task)["exception"]["type"], "TimeoutError")
+
+    def test_who_reads_the_output_of_one_that_runs_again(self):
+        """Asked of a runner that does not hear it any more, then of the one that runs it anew."""
+        d = self.fresh()
+        gate = self.gate()
+        task = d.create({"shell": f"{gate.shell}; echo end", "on_lost": "rerun"})["id"]
+        gate.started()
+        runner = d.worker("runner")
+        os.kill(runner, signal.SIGSTOP)
+        reader = Later(d.get, f"/v1/tasks/{task}/stdout")
+        self.assertEqual(d.get("/livez").status, 200)
+        end_pid(runner)
+        gate.started()
+        self.assertEqual(reader.value().body, b"")
+        self.assertEqual((d.state(task), d.task(task)["attempt"]), ("running", 2))
+        gate.release()
+
     def test_ids_go_on(self):
         d = self.fresh()
         first = d.create({"sleep": 0})["id"]

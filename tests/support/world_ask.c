@@ -274,9 +274,12 @@ static void recover_ended(struct gd_batch *b, const struct world_batch *w)
         if (world.tasks[id].settled)
             ended[n++] = &world.tasks[id];
     qsort(ended, n, sizeof(const struct world_task *), by_time);
-    for (size_t i = 0; i < n; i++)
-        gd_core_recover_ended(&world.core, b, (uint64_t)(ended[i] - world.tasks), ended[i]->index,
-                              ended[i]->state);
+    for (size_t i = 0; i < n; i++) {
+        struct gd_recovered_end end = {.task = (uint64_t)(ended[i] - world.tasks),
+                                       .index = ended[i]->index,
+                                       .state = ended[i]->state};
+        gd_core_recover_ended(&world.core, b, &end);
+    }
 }
 
 static int recover_batch(uint64_t id)
