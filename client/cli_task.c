@@ -206,6 +206,31 @@ void cli_say_batch_end(struct cli *cli, const struct gather_batch *batch)
     gd_buf_free(&text);
 }
 
+void cli_tell_truncated(struct cli *cli, uint64_t task, const struct gather_follow *f)
+{
+    static const char *const names[] = {"stdout", "stderr"};
+    for (int s = GATHER_STDOUT; s < GATHER_N_STREAMS; s++) {
+        struct gather_error err = {0}; /* the output is there; no answer is no failure */
+        struct gd_buf kept = {0};
+        bool truncated = false;
+        if (f->want[s] && gather_task_truncated(cli->client, task, (enum gather_stream)s,
+                                                &truncated, &err) == GATHER_OK) {
+            if (f->tail < 0)
+                cli_put_bytes(&kept, f->delivered[s]);
+            else
+                gd_buf_puts(&kept, "less");
+            gd_buf_putc(&kept, '\0');
+        }
+        if (truncated)
+            cli_complain(cli,
+                         "the %s of %llu is not complete: %s was kept, and more came; to keep "
+                         "more: gather run --max-output SIZE",
+                         names[s], (unsigned long long)task, gd_buf_error(&kept) ? "" : kept.ptr);
+        gd_buf_free(&kept);
+        gather_error_clear(&err);
+    }
+}
+
 bool cli_member(const char *json, const char *name, struct gd_span *ret)
 {
     struct gd_json_cursor c;

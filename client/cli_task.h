@@ -47,6 +47,10 @@ int cli_end_of_task(const struct gather_task *task, const struct cli_interrupt *
 void cli_say_task_end(struct cli *cli, const struct gather_task *task);
 void cli_say_batch_end(struct cli *cli, const struct gather_batch *batch);
 
+/* Complains about what was followed of the output if it is not all that there was,
+ * which nobody sees who only looks at the data: also with -q. */
+void cli_tell_truncated(struct cli *cli, uint64_t task, const struct gather_follow *f);
+
 /* Prints every result of a batch in order, as -o asks (default: a line each).
  * `*ret_failed`: one of them is an exception. 0, or an exit status. */
 GD_MUST_CHECK int cli_print_results(struct cli *cli, uint64_t batch, bool *ret_failed);

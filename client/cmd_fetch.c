@@ -26,12 +26,12 @@ static int apply_headers(struct cli *cli, struct gather_job *job)
 static int apply_fetch(struct cli *cli, struct gather_job *job)
 {
     const char *to = cli_get(cli, CLI_TO);
-    const char *size = cli_get(cli, CLI_MAX_BYTES);
-    uint64_t bytes = 0;
-    if (size && gd_parse_size(size, GD_MAX_FETCH_BYTES, &bytes) < 0)
-        return cli_usage(cli, "--max-bytes %s is no size; sizes are 4096, 64K, 16M or 2G", size);
-    if (size)
-        gather_job_set_max_bytes(job, (int64_t)bytes);
+    int64_t bytes = -1;
+    int status = cli_size(cli, CLI_MAX_BYTES, GD_MAX_FETCH_BYTES, &bytes);
+    if (status)
+        return status;
+    if (bytes >= 0)
+        gather_job_set_max_bytes(job, bytes);
     if (cli_get(cli, CLI_SHA256))
         gather_job_set_sha256(job, cli_get(cli, CLI_SHA256));
     if (cli_get(cli, CLI_RESUME))

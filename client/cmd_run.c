@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -83,6 +84,18 @@ static int apply_cwd(struct cli *cli, struct gather_job *job)
     return 0;
 }
 
+static int apply_max_output(struct cli *cli, struct gather_job *job)
+{
+    int64_t bytes = -1;
+    char digits[24];
+    int status = cli_size(cli, CLI_MAX_OUTPUT, GD_MAX_OUTPUT_BYTES, &bytes);
+    if (status || bytes < 0)
+        return status;
+    (void)snprintf(digits, sizeof(digits), "%lld", (long long)bytes);
+    gather_job_set(job, "max_output", digits);
+    return 0;
+}
+
 static int make_job(struct cli *cli, struct gather_job **ret)
 {
     const char *line = cli_get(cli, CLI_SHELL);
@@ -101,6 +114,8 @@ static int make_job(struct cli *cli, struct gather_job **ret)
         status = apply_env(cli, job);
     if (status == 0)
         status = apply_cwd(cli, job);
+    if (status == 0)
+        status = apply_max_output(cli, job);
     if (status == 0)
         status = apply_stdin(cli, job);
     if (status)
@@ -176,14 +191,16 @@ static int stopped(struct following *o, struct cli_interrupt *i)
     return CLI_BROKEN;
 }
 
-static void say_end(struct cli *cli, const struct gather_task *task)
+static void say_end(struct cli *cli, const struct gather_task *task, const struct gather_follow *f)
 {
     struct gd_span value;
+    bool whole =
+        task->result && cli_member(task->result, "truncated", &value) && value.ptr[0] == 'f';
     if (task->state != GATHER_SUCCEEDED &&
         !(task->exception.type && strcmp(task->exception.type, "ExitError") == 0))
         cli_say_task_end(cli, task);
-    if (task->result && cli_member(task->result, "truncated", &value) && value.ptr[0] == 't')
-        cli_say(cli, "the output is not complete: there was more than the task may keep");
+    if (!whole)
+        cli_tell_truncated(cli, task->id, f);
 }
 
 static int follow(struct cli *cli, struct gather_task *task)
@@ -205,7 +222,7 @@ static int follow(struct cli *cli, struct gather_task *task)
         enum gather_code code = gather_task_follow(cli->client, task->id, &o.f, task, &cli->err);
         cli_live_clear(&cli->live);
         if (code == GATHER_OK) {
-            say_end(cli, task);
+            say_end(cli, task, &o.f);
             return cli_end_of_task(task, &i);
         }
         status = stopped(&o, &i);

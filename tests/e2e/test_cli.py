@@ -144,6 +144,28 @@ class Run(CliCase):
                            env=self.env, timeout=2 * PATIENCE, check=False)
         self.assertEqual((r.returncode, r.stdout), (0, b"\0" * 3_000_000 + b"\xff\0\n"))
 
+    def test_output_that_is_not_complete_is_told(self):
+        def lines(*args):
+            p = subprocess.run([GATHER, *args], capture_output=True, env=self.env, timeout=2 * PATIENCE, check=False)
+            return p.returncode, len(p.stdout), p.stderr.decode()
+
+        script = "head -c 17000000 /dev/zero; exit 3"
+        said = r"^gather: the stdout of \d+ is not complete: 16\.0 MiB was kept.*--max-output"
+        for args in (["run", "-q", "-c", script], ["run", "-c", script], ["logs", "last"], ["logs", "-q", "-f", "last"]):
+            status, n, text = lines(*args)
+            self.assertEqual((status, n), (3 if "run" in args else 0, 16 << 20), args)
+            self.assertRegex(text, said, args)
+            self.assertNotIn("the stderr", text)
+        self.assertRegex(self.cli("logs", "--stdout", "--tail", "1", "last").stderr, "not complete: less was kept")
+        self.assertEqual(lines("logs", "--stderr", "last"), (0, 0, ""))
+        self.assertEqual(lines("run", "--max-output", "17M", "-c", script), (3, 17000000, ""))
+        r = self.cli("run", "--max-output", "1K", "-c", "head -c 1025 /dev/zero >&2; head -c 1024 /dev/zero")
+        self.assertEqual((r.returncode, len(r.stdout)), (0, 1024))
+        self.assertIn("the stderr", r.stderr)
+        self.assertNotIn("the stdout", r.stderr)
+        for size in ("x", "-1", "1.5M", "17G", ""):
+            self.assertIn("--max-output", self.assertExit(2, "run", "--max-output", size, "true").stderr)
+
     def test_detach(self):
         gate = self.gate()
         task = self.ok("run", "--detach", "-c", f"{gate.shell}; echo done").strip()
