@@ -75,6 +75,7 @@ const struct cli_command cli_commands[] = {
      .options = logs_options,
      .min_args = 1,
      .max_args = 1,
+     .one_form = true,
      .run = cmd_logs},
     {.name = "cancel",
      .args = "ID…",
@@ -113,6 +114,7 @@ const struct cli_command cli_commands[] = {
      .examples = {"gather help run", "gather help exit-codes", NULL},
      .options = no_options,
      .max_args = 1,
+     .one_form = true,
      .run = cmd_help},
     {.name = NULL},
 };

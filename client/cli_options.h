@@ -87,6 +87,7 @@ struct cli_command {
     const enum cli_opt *options; /* ends with CLI_END; the global ones come on top */
     int min_args;
     int max_args;      /* -1: any number */
+    bool one_form;     /* what it prints has one form: no --output */
     bool stop_at_args; /* what follows the first argument belongs to it */
     cli_fn *run;
 };

@@ -81,6 +81,11 @@ void cli_print_task(struct cli *cli, const struct gather_task *task)
     gd_buf_putc(&cli->out.buf, '\n');
 }
 
+bool cli_for_programs(const struct cli *cli)
+{
+    return cli->format == CLI_FORMAT_JSON || cli->format == CLI_FORMAT_ID;
+}
+
 static int leave(struct cli *cli, const struct cli_interrupt *i, int signo)
 {
     struct gd_buf id = {0};
@@ -184,6 +189,17 @@ int cli_end_of_task(const struct gather_task *task, const struct cli_interrupt *
     if (i->signo && task->state == GATHER_CANCELLED)
         return cli_exit_of_signal(i->signo);
     return cli_exit_of_task(task);
+}
+
+int cli_see_through(struct cli *cli, struct gather_task *task)
+{
+    struct cli_interrupt i = {.target = {.id = task->id}, .cancels = true};
+    int status = cli_await_task(cli, &i, GATHER_FOREVER, task);
+    if (status)
+        return status;
+    if (cli_for_programs(cli))
+        cli_print_task(cli, task);
+    return cli_end_of_task(task, &i);
 }
 
 void cli_say_task_end(struct cli *cli, const struct gather_task *task)

@@ -191,14 +191,20 @@ static int stopped(struct following *o, struct cli_interrupt *i)
     return CLI_BROKEN;
 }
 
-static void say_end(struct cli *cli, const struct gather_task *task, const struct gather_follow *f)
+/* The exit status says enough of a command that exited. */
+static void say_end(struct cli *cli, const struct gather_task *task)
+{
+    if (task->state != GATHER_SUCCEEDED &&
+        !(task->exception.type && strcmp(task->exception.type, "ExitError") == 0))
+        cli_say_task_end(cli, task);
+}
+
+static void tell_truncated(struct cli *cli, const struct gather_task *task,
+                           const struct gather_follow *f)
 {
     struct gd_span value;
     bool whole =
         task->result && cli_member(task->result, "truncated", &value) && value.ptr[0] == 'f';
-    if (task->state != GATHER_SUCCEEDED &&
-        !(task->exception.type && strcmp(task->exception.type, "ExitError") == 0))
-        cli_say_task_end(cli, task);
     if (!whole)
         cli_tell_truncated(cli, task->id, f);
 }
@@ -222,7 +228,8 @@ static int follow(struct cli *cli, struct gather_task *task)
         enum gather_code code = gather_task_follow(cli->client, task->id, &o.f, task, &cli->err);
         cli_live_clear(&cli->live);
         if (code == GATHER_OK) {
-            say_end(cli, task, &o.f);
+            say_end(cli, task);
+            tell_truncated(cli, task, &o.f);
             return cli_end_of_task(task, &i);
         }
         status = stopped(&o, &i);
@@ -237,10 +244,15 @@ int cmd_run(struct cli *cli)
     int status = make_job(cli, &job);
     if (status == 0)
         status = cli_create(cli, job, &task);
-    if (status == 0 && cli_get(cli, CLI_DETACH))
+    if (status == 0 && cli_get(cli, CLI_DETACH)) {
         cli_print_task(cli, &task);
-    else if (status == 0)
+    } else if (status == 0 && cli_for_programs(cli)) {
+        status = cli_see_through(cli, &task);
+        if (task.done)
+            say_end(cli, &task);
+    } else if (status == 0) {
         status = follow(cli, &task);
+    }
     gather_task_clear(&task);
     return status;
 }
