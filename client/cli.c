@@ -150,6 +150,22 @@ int cli_integer(struct cli *cli, enum cli_opt id, int64_t min, int64_t max, int6
     return 0;
 }
 
+int cli_size(struct cli *cli, enum cli_opt id, int64_t max, int64_t *ret_bytes)
+{
+    const char *text = cli_get(cli, id);
+    uint64_t bytes = 0;
+    int rc = text ? gd_parse_size(text, (uint64_t)max, &bytes) : 0;
+    if (rc == -ERANGE)
+        return cli_usage(cli, "--%s %s is more than %lld bytes", cli_option(id)->name, text,
+                         (long long)max);
+    if (rc < 0)
+        return cli_usage(cli, "--%s %s is no size; sizes are 4096, 64K, 16M or 2G",
+                         cli_option(id)->name, text);
+    if (text)
+        *ret_bytes = (int64_t)bytes;
+    return 0;
+}
+
 char *cli_absolute(struct cli *cli, const char *path)
 {
     struct gd_buf whole = {0};

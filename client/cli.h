@@ -71,6 +71,8 @@ GD_MUST_CHECK int cli_duration(struct cli *cli, enum cli_opt id, int64_t *ret_ms
 GD_MUST_CHECK int cli_integer(struct cli *cli, enum cli_opt id, int64_t min, int64_t max,
                               int64_t *ret);
 
+GD_MUST_CHECK int cli_size(struct cli *cli, enum cli_opt id, int64_t max, int64_t *ret_bytes);
+
 /* An option that was given, or NULL. */
 static inline const char *cli_get(const struct cli *cli, enum cli_opt id)
 {

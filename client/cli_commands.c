@@ -1,8 +1,8 @@
 #include "client/cli_commands.h"
 
-static const enum cli_opt run_options[] = {CLI_SHELL,    CLI_NAME,   CLI_RUN_TIMEOUT, CLI_RUN_GRACE,
-                                           CLI_ENV,      CLI_CWD,    CLI_STDIN,       CLI_LABEL,
-                                           CLI_PRIORITY, CLI_DETACH, CLI_END};
+static const enum cli_opt run_options[] = {CLI_SHELL, CLI_NAME,     CLI_RUN_TIMEOUT, CLI_RUN_GRACE,
+                                           CLI_ENV,   CLI_CWD,      CLI_STDIN,       CLI_MAX_OUTPUT,
+                                           CLI_LABEL, CLI_PRIORITY, CLI_DETACH,      CLI_END};
 static const enum cli_opt submit_options[] = {
     CLI_WAIT,       CLI_RESULTS,           CLI_NAME,     CLI_CONCURRENCY, CLI_BATCH_TIMEOUT,
     CLI_ON_FAILURE, CLI_RETURN_EXCEPTIONS, CLI_PRIORITY, CLI_END};
@@ -75,6 +75,7 @@ const struct cli_command cli_commands[] = {
      .options = logs_options,
      .min_args = 1,
      .max_args = 1,
+     .one_form = true,
      .run = cmd_logs},
     {.name = "cancel",
      .args = "ID…",
@@ -113,6 +114,7 @@ const struct cli_command cli_commands[] = {
      .examples = {"gather help run", "gather help exit-codes", NULL},
      .options = no_options,
      .max_args = 1,
+     .one_form = true,
      .run = cmd_help},
     {.name = NULL},
 };

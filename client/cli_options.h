@@ -26,6 +26,7 @@
     X(ENV, 0, "env", "K=V", "set a variable; K alone copies yours (repeat)")                   \
     X(CWD, 0, "cwd", "DIR", "where it runs (here)")                                            \
     X(STDIN, 0, "stdin", "FILE", "what it reads; - is our stdin (nothing)")                    \
+    X(MAX_OUTPUT, 0, "max-output", "SIZE", "keep so much of each stream: 64K, 1G (16M)")       \
     X(LABEL, 0, "label", "K=V", "a label to find it by (repeat)")                              \
     X(PRIORITY, 0, "priority", "N", "higher runs first (0)")                                   \
     X(DETACH, 0, "detach", NULL, "print the id and leave it running")                          \
@@ -86,6 +87,7 @@ struct cli_command {
     const enum cli_opt *options; /* ends with CLI_END; the global ones come on top */
     int min_args;
     int max_args;      /* -1: any number */
+    bool one_form;     /* what it prints has one form: no --output */
     bool stop_at_args; /* what follows the first argument belongs to it */
     cli_fn *run;
 };

@@ -81,6 +81,11 @@ void cli_print_task(struct cli *cli, const struct gather_task *task)
     gd_buf_putc(&cli->out.buf, '\n');
 }
 
+bool cli_for_programs(const struct cli *cli)
+{
+    return cli->format == CLI_FORMAT_JSON || cli->format == CLI_FORMAT_ID;
+}
+
 static int leave(struct cli *cli, const struct cli_interrupt *i, int signo)
 {
     struct gd_buf id = {0};
@@ -186,6 +191,17 @@ int cli_end_of_task(const struct gather_task *task, const struct cli_interrupt *
     return cli_exit_of_task(task);
 }
 
+int cli_see_through(struct cli *cli, struct gather_task *task)
+{
+    struct cli_interrupt i = {.target = {.id = task->id}, .cancels = true};
+    int status = cli_await_task(cli, &i, GATHER_FOREVER, task);
+    if (status)
+        return status;
+    if (cli_for_programs(cli))
+        cli_print_task(cli, task);
+    return cli_end_of_task(task, &i);
+}
+
 void cli_say_task_end(struct cli *cli, const struct gather_task *task)
 {
     struct gd_buf text = {0};
@@ -204,6 +220,31 @@ void cli_say_batch_end(struct cli *cli, const struct gather_batch *batch)
     if (!gd_buf_error(&text))
         cli_say(cli, "%s", text.ptr);
     gd_buf_free(&text);
+}
+
+void cli_tell_truncated(struct cli *cli, uint64_t task, const struct gather_follow *f)
+{
+    static const char *const names[] = {"stdout", "stderr"};
+    for (int s = GATHER_STDOUT; s < GATHER_N_STREAMS; s++) {
+        struct gather_error err = {0}; /* the output is there; no answer is no failure */
+        struct gd_buf kept = {0};
+        bool truncated = false;
+        if (f->want[s] && gather_task_truncated(cli->client, task, (enum gather_stream)s,
+                                                &truncated, &err) == GATHER_OK) {
+            if (f->tail < 0)
+                cli_put_bytes(&kept, f->delivered[s]);
+            else
+                gd_buf_puts(&kept, "less");
+            gd_buf_putc(&kept, '\0');
+        }
+        if (truncated)
+            cli_complain(cli,
+                         "the %s of %llu is not complete: %s was kept, and more came; to keep "
+                         "more: gather run --max-output SIZE",
+                         names[s], (unsigned long long)task, gd_buf_error(&kept) ? "" : kept.ptr);
+        gd_buf_free(&kept);
+        gather_error_clear(&err);
+    }
 }
 
 bool cli_member(const char *json, const char *name, struct gd_span *ret)

@@ -17,8 +17,11 @@ GD_MUST_CHECK bool cli_split(const char *text, char sep, char **ret_name, const 
 /* Connects, submits `own_job`, remembers it as the last. 0, or an exit status. */
 GD_MUST_CHECK int cli_create(struct cli *cli, struct gather_job *own_job, struct gather_task *ret);
 
-/* Prints a fresh task as -o asks: its id or its JSON. */
+/* Prints a task as -o asks: its id or its JSON. */
 void cli_print_task(struct cli *cli, const struct gather_task *task);
+
+/* -o wants ids or JSON, not what is for people. */
+bool cli_for_programs(const struct cli *cli);
 
 /* What Ctrl-C does while a command waits for `target`. */
 struct cli_interrupt {
@@ -36,6 +39,10 @@ GD_MUST_CHECK int cli_interrupted(struct cli *cli, struct cli_interrupt *i);
 GD_MUST_CHECK int cli_await_task(struct cli *cli, struct cli_interrupt *i, int64_t timeout_ms,
                                  struct gather_task *ret);
 
+/* Sees a fresh task through: waits for it, Ctrl-C cancelling it, and prints what -o
+ * asks for programs. `task->done` tells whether it ended. An exit status. */
+GD_MUST_CHECK int cli_see_through(struct cli *cli, struct gather_task *task);
+
 /* Waits until every task of a batch has ended. */
 GD_MUST_CHECK int cli_await_batch(struct cli *cli, struct cli_interrupt *i, int64_t timeout_ms,
                                   struct gather_batch *ret);
@@ -46,6 +53,10 @@ int cli_end_of_task(const struct gather_task *task, const struct cli_interrupt *
 /* Says how it ended. */
 void cli_say_task_end(struct cli *cli, const struct gather_task *task);
 void cli_say_batch_end(struct cli *cli, const struct gather_batch *batch);
+
+/* Complains about what was followed of the output if it is not all that there was,
+ * which nobody sees who only looks at the data: also with -q. */
+void cli_tell_truncated(struct cli *cli, uint64_t task, const struct gather_follow *f);
 
 /* Prints every result of a batch in order, as -o asks (default: a line each).
  * `*ret_failed`: one of them is an exception. 0, or an exit status. */

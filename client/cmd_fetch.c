@@ -26,12 +26,12 @@ static int apply_headers(struct cli *cli, struct gather_job *job)
 static int apply_fetch(struct cli *cli, struct gather_job *job)
 {
     const char *to = cli_get(cli, CLI_TO);
-    const char *size = cli_get(cli, CLI_MAX_BYTES);
-    uint64_t bytes = 0;
-    if (size && gd_parse_size(size, GD_MAX_FETCH_BYTES, &bytes) < 0)
-        return cli_usage(cli, "--max-bytes %s is no size; sizes are 4096, 64K, 16M or 2G", size);
-    if (size)
-        gather_job_set_max_bytes(job, (int64_t)bytes);
+    int64_t bytes = -1;
+    int status = cli_size(cli, CLI_MAX_BYTES, GD_MAX_FETCH_BYTES, &bytes);
+    if (status)
+        return status;
+    if (bytes >= 0)
+        gather_job_set_max_bytes(job, bytes);
     if (cli_get(cli, CLI_SHA256))
         gather_job_set_sha256(job, cli_get(cli, CLI_SHA256));
     if (cli_get(cli, CLI_RESUME))
@@ -49,15 +49,13 @@ static int apply_fetch(struct cli *cli, struct gather_job *job)
 }
 
 /* What arrived: to stdout, or where it was saved. */
-static int put_fetched(struct cli *cli, const struct gather_task *task)
+static void put_fetched(struct cli *cli, const struct gather_task *task)
 {
     struct gd_span value;
     struct gd_buf text = {0};
     if (!task->result)
-        return 0;
-    if (cli->format == CLI_FORMAT_JSON) {
-        gd_buf_printf(&cli->out.buf, "%s\n", task->result);
-    } else if (cli_member(task->result, "body", &value) && value.ptr[0] == '"') {
+        return;
+    if (cli_member(task->result, "body", &value) && value.ptr[0] == '"') {
         gd_json_unquote(value, &cli->out.buf);
     } else if (cli_member(task->result, "path", &value) && value.ptr[0] == '"') {
         gd_json_unquote(value, &text);
@@ -68,7 +66,6 @@ static int put_fetched(struct cli *cli, const struct gather_task *task)
         gd_buf_printf(&cli->out.buf, "%s\n", task->result);
     }
     gd_buf_free(&text);
-    return 0;
 }
 
 /* Starts `own_job` and waits for it. */
@@ -79,15 +76,11 @@ static int see_it_through(struct cli *cli, struct gather_job *own_job, bool fetc
     if (status == 0 && cli_get(cli, CLI_DETACH)) {
         cli_print_task(cli, &task);
     } else if (status == 0) {
-        struct cli_interrupt i = {.target = {.id = task.id}, .cancels = true};
-        status = cli_await_task(cli, &i, GATHER_FOREVER, &task);
-        if (status == 0) {
-            status = cli_end_of_task(&task, &i);
-            if (task.state != GATHER_SUCCEEDED)
-                cli_say_task_end(cli, &task);
-            else if (fetched)
-                status = put_fetched(cli, &task);
-        }
+        status = cli_see_through(cli, &task);
+        if (task.done && task.state != GATHER_SUCCEEDED)
+            cli_say_task_end(cli, &task);
+        else if (status == 0 && fetched && !cli_for_programs(cli))
+            put_fetched(cli, &task);
     }
     gather_task_clear(&task);
     return status;

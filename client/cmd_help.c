@@ -39,7 +39,8 @@ static const struct {
                "Data goes to stdout, messages and progress to stderr.\n\n"
                "  -o table   for people; may change\n"
                "  -o json    the daemon's objects, verbatim: list prints one array, show and\n"
-               "             wait one object a line, result of a batch one array\n"
+               "             wait one object a line, result of a batch one array; run, fetch\n"
+               "             and sleep the final snapshot instead of what came out\n"
                "  -o id      ids only, one a line\n"
                "\nThe default is table for list and show; result prints one JSON value a line.\n"
                "-q leaves errors as the only messages, and makes list and show print ids.\n"},
@@ -79,7 +80,8 @@ void cli_put_command_help(struct gd_buf *to, const struct cli_command *c)
     for (const enum cli_opt *id = c->options; *id != CLI_END; id++)
         put_option(to, *id);
     for (const enum cli_opt *id = cli_global_options; *id != CLI_END; id++)
-        put_option(to, *id);
+        if (*id != CLI_OUTPUT || !c->one_form)
+            put_option(to, *id);
 }
 
 void cli_put_help(struct gd_buf *to)
@@ -124,6 +126,8 @@ int cmd_version(struct cli *cli)
     struct gd_buf *out = &cli->out.buf;
     struct gd_span version = GD_SPAN("\"?\"");
     char *info = NULL;
+    if (cli->format == CLI_FORMAT_ID && cli_get(cli, CLI_OUTPUT))
+        return cli_usage(cli, "versions have no ids: --output is table or json");
     int status = cli_connect(cli);
     if (status)
         return status;

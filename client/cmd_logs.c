@@ -57,5 +57,6 @@ int cmd_logs(struct cli *cli)
     };
     if (gather_task_follow(cli->client, id, &f, NULL, &cli->err) != GATHER_OK)
         return stopped(&r, id);
+    cli_tell_truncated(cli, id, &f);
     return 0;
 }

@@ -113,7 +113,10 @@ static int result_of_task(struct cli *cli, uint64_t id)
     char *json = NULL;
     if (gather_task_result(cli->client, id, &json, &cli->err) != GATHER_OK)
         return cli_fail(cli);
-    cli_print_json(cli, (struct gd_span){json, strlen(json)}, cli_get(cli, CLI_RAW) != NULL);
+    if (cli->format == CLI_FORMAT_ID)
+        gd_buf_printf(&cli->out.buf, "%llu\n", (unsigned long long)id);
+    else
+        cli_print_json(cli, (struct gd_span){json, strlen(json)}, cli_get(cli, CLI_RAW) != NULL);
     free(json);
     return 0;
 }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -83,6 +84,18 @@ static int apply_cwd(struct cli *cli, struct gather_job *job)
     return 0;
 }
 
+static int apply_max_output(struct cli *cli, struct gather_job *job)
+{
+    int64_t bytes = -1;
+    char digits[24];
+    int status = cli_size(cli, CLI_MAX_OUTPUT, GD_MAX_OUTPUT_BYTES, &bytes);
+    if (status || bytes < 0)
+        return status;
+    (void)snprintf(digits, sizeof(digits), "%lld", (long long)bytes);
+    gather_job_set(job, "max_output", digits);
+    return 0;
+}
+
 static int make_job(struct cli *cli, struct gather_job **ret)
 {
     const char *line = cli_get(cli, CLI_SHELL);
@@ -101,6 +114,8 @@ static int make_job(struct cli *cli, struct gather_job **ret)
         status = apply_env(cli, job);
     if (status == 0)
         status = apply_cwd(cli, job);
+    if (status == 0)
+        status = apply_max_output(cli, job);
     if (status == 0)
         status = apply_stdin(cli, job);
     if (status)
@@ -176,14 +191,22 @@ static int stopped(struct following *o, struct cli_interrupt *i)
     return CLI_BROKEN;
 }
 
+/* The exit status says enough of a command that exited. */
 static void say_end(struct cli *cli, const struct gather_task *task)
 {
-    struct gd_span value;
     if (task->state != GATHER_SUCCEEDED &&
         !(task->exception.type && strcmp(task->exception.type, "ExitError") == 0))
         cli_say_task_end(cli, task);
-    if (task->result && cli_member(task->result, "truncated", &value) && value.ptr[0] == 't')
-        cli_say(cli, "the output is not complete: there was more than the task may keep");
+}
+
+static void tell_truncated(struct cli *cli, const struct gather_task *task,
+                           const struct gather_follow *f)
+{
+    struct gd_span value;
+    bool whole =
+        task->result && cli_member(task->result, "truncated", &value) && value.ptr[0] == 'f';
+    if (!whole)
+        cli_tell_truncated(cli, task->id, f);
 }
 
 static int follow(struct cli *cli, struct gather_task *task)
@@ -206,6 +229,7 @@ static int follow(struct cli *cli, struct gather_task *task)
         cli_live_clear(&cli->live);
         if (code == GATHER_OK) {
             say_end(cli, task);
+            tell_truncated(cli, task, &o.f);
             return cli_end_of_task(task, &i);
         }
         status = stopped(&o, &i);
@@ -220,10 +244,15 @@ int cmd_run(struct cli *cli)
     int status = make_job(cli, &job);
     if (status == 0)
         status = cli_create(cli, job, &task);
-    if (status == 0 && cli_get(cli, CLI_DETACH))
+    if (status == 0 && cli_get(cli, CLI_DETACH)) {
         cli_print_task(cli, &task);
-    else if (status == 0)
+    } else if (status == 0 && cli_for_programs(cli)) {
+        status = cli_see_through(cli, &task);
+        if (task.done)
+            say_end(cli, &task);
+    } else if (status == 0) {
         status = follow(cli, &task);
+    }
     gather_task_clear(&task);
     return status;
 }

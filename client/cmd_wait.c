@@ -5,6 +5,18 @@
 
 #include <stdlib.h>
 
+/* What programs want to know of what has ended. */
+static void put_end(struct cli *cli, bool is_batch, uint64_t id, const char *json)
+{
+    if (!cli_for_programs(cli))
+        return;
+    if (cli->format == CLI_FORMAT_JSON)
+        gd_buf_puts(&cli->out.buf, json);
+    else
+        cli_ref_put(&cli->out.buf, is_batch, id);
+    gd_buf_putc(&cli->out.buf, '\n');
+}
+
 static int wait_for_task(struct cli *cli, uint64_t id, int64_t timeout_ms)
 {
     struct gather_task task = {0};
@@ -13,8 +25,7 @@ static int wait_for_task(struct cli *cli, uint64_t id, int64_t timeout_ms)
     if (status == 0) {
         cli_say_task_end(cli, &task);
         status = cli_exit_of_task(&task);
-        if (cli->format == CLI_FORMAT_JSON)
-            gd_buf_printf(&cli->out.buf, "%s\n", task.json);
+        put_end(cli, false, id, task.json);
     }
     gather_task_clear(&task);
     return status;
@@ -28,8 +39,7 @@ static int wait_for_batch(struct cli *cli, uint64_t id, int64_t timeout_ms)
     if (status == 0) {
         cli_say_batch_end(cli, &batch);
         status = cli_exit_of_batch(&batch);
-        if (cli->format == CLI_FORMAT_JSON)
-            gd_buf_printf(&cli->out.buf, "%s\n", batch.json);
+        put_end(cli, true, id, batch.json);
     }
     gather_batch_clear(&batch);
     return status;

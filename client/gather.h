@@ -329,6 +329,12 @@ GATHER_MUST_CHECK enum gather_code gather_task_follow(struct gather_client *c, u
                                                       struct gather_task *ret,
                                                       struct gather_error *err);
 
+/* Whether more came of the stream than the task's max_output kept. Known only once
+ * the task is done: false before. */
+GATHER_MUST_CHECK enum gather_code gather_task_truncated(struct gather_client *c, uint64_t id,
+                                                         enum gather_stream which, bool *ret,
+                                                         struct gather_error *err);
+
 /* ---- gather: batches */
 
 struct gather_ids {

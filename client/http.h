@@ -88,6 +88,7 @@ struct gather_call {
     char key[33];
     int64_t skip;        /* bytes of the body to drop */
     bool headers_seen;   /* of this attempt */
+    bool truncated;      /* it says that it is not the whole output */
     bool delivered;      /* on_data had something */
     bool stopped;        /* on_data said stop */
     int64_t head_ms;     /* when the answer's head came */

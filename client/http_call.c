@@ -30,6 +30,14 @@ static int64_t content_from(CURL *easy)
     return gd_parse_u64(number, INT64_MAX, &from) < 0 ? -1 : (int64_t)from;
 }
 
+/* Does it say that more output came than was kept? */
+static bool says_truncated(CURL *easy)
+{
+    struct curl_header *h = NULL;
+    return curl_easy_header(easy, "Gatherd-Truncated", 0, CURLH_HEADER, -1, &h) == CURLHE_OK &&
+           strcmp(h->value, "true") == 0;
+}
+
 /* The head of the answer is here: how much of the body was there before? */
 static bool head_arrived(struct gather_call *call)
 {
@@ -42,6 +50,7 @@ static bool head_arrived(struct gather_call *call)
     if (status < 300)
         call->client->noticed = false;
     call->head_ms = gd_mono_ms();
+    call->truncated = says_truncated(call->easy);
     if (call->range_from == 0 || !call->on_data || status >= 300)
         return true;
     int64_t from = status == 206 ? content_from(call->easy) : 0;

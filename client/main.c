@@ -36,7 +36,10 @@ static int set_format(struct cli *cli)
         [CLI_FORMAT_TABLE] = "table", [CLI_FORMAT_JSON] = "json", [CLI_FORMAT_ID] = "id"};
     const char *flag = cli_get(cli, CLI_OUTPUT);
     const char *text = flag ? flag : getenv("GATHER_OUTPUT");
-    if (!text || (!flag && !*text))
+    if (flag && cli->command->one_form)
+        return cli_usage(cli, "%s takes no --output: what it prints has one form",
+                         cli->command->name);
+    if (!text || (!flag && !*text) || cli->command->one_form)
         return 0;
     for (size_t i = CLI_FORMAT_TABLE; i <= CLI_FORMAT_ID; i++) {
         if (strcmp(names[i], text) != 0)

@@ -100,6 +100,22 @@ enum gather_code gather_task_exception(struct gather_client *c, uint64_t id,
     return code;
 }
 
+enum gather_code gather_task_truncated(struct gather_client *c, uint64_t id,
+                                       enum gather_stream which, bool *ret,
+                                       struct gather_error *err)
+{
+    struct gather_call call;
+    gather_call_path(&call, c, "GET", GATHER_TASKS, id,
+                     which == GATHER_STDOUT ? "/stdout" : "/stderr");
+    gather_call_query_int(&call, "tail", 0); /* the head of the answer is all that counts */
+    call.accept = "*/*";
+    enum gather_code code = gather_call_run(&call, GATHER_NEVER, err);
+    if (code == GATHER_OK)
+        *ret = call.truncated;
+    gather_call_done(&call);
+    return code;
+}
+
 enum gather_code gather_cancel(struct gather_client *c, const struct gather_cancel *what,
                                bool *ret_requested, struct gather_error *err)
 {

@@ -144,6 +144,28 @@ class Run(CliCase):
                            env=self.env, timeout=2 * PATIENCE, check=False)
         self.assertEqual((r.returncode, r.stdout), (0, b"\0" * 3_000_000 + b"\xff\0\n"))
 
+    def test_output_that_is_not_complete_is_told(self):
+        def lines(*args):
+            p = subprocess.run([GATHER, *args], capture_output=True, env=self.env, timeout=2 * PATIENCE, check=False)
+            return p.returncode, len(p.stdout), p.stderr.decode()
+
+        script = "head -c 17000000 /dev/zero; exit 3"
+        said = r"^gather: the stdout of \d+ is not complete: 16\.0 MiB was kept.*--max-output"
+        for args in (["run", "-q", "-c", script], ["run", "-c", script], ["logs", "last"], ["logs", "-q", "-f", "last"]):
+            status, n, text = lines(*args)
+            self.assertEqual((status, n), (3 if "run" in args else 0, 16 << 20), args)
+            self.assertRegex(text, said, args)
+            self.assertNotIn("the stderr", text)
+        self.assertRegex(self.cli("logs", "--stdout", "--tail", "1", "last").stderr, "not complete: less was kept")
+        self.assertEqual(lines("logs", "--stderr", "last"), (0, 0, ""))
+        self.assertEqual(lines("run", "--max-output", "17M", "-c", script), (3, 17000000, ""))
+        r = self.cli("run", "--max-output", "1K", "-c", "head -c 1025 /dev/zero >&2; head -c 1024 /dev/zero")
+        self.assertEqual((r.returncode, len(r.stdout)), (0, 1024))
+        self.assertIn("the stderr", r.stderr)
+        self.assertNotIn("the stdout", r.stderr)
+        for size in ("x", "-1", "1.5M", "17G", ""):
+            self.assertIn("--max-output", self.assertExit(2, "run", "--max-output", size, "true").stderr)
+
     def test_detach(self):
         gate = self.gate()
         task = self.ok("run", "--detach", "-c", f"{gate.shell}; echo done").strip()
@@ -152,6 +174,17 @@ class Run(CliCase):
         gate.release()
         self.assertExit(0, "wait", task)
         self.assertEqual(self.ok("logs", task), "done\n")
+
+    def test_for_programs(self):
+        out = self.assertExit(3, "run", "-o", "json", "-c", "echo out; echo err >&2; exit 3")
+        task = json.loads(out.stdout)
+        self.assertEqual((task, out.stderr), (self.d.task(task["id"]), ""))
+        self.assertEqual((task["state"], task["exception"]["exit_code"]), ("failed", 3))
+        self.assertEqual(json.loads(self.ok("-o", "json", "run", "echo", "x"))["result"]["stdout"], "x\n")
+        self.assertEqual(self.ok("run", "-o", "id", "echo", "x"), f"{self.newest_task()['id']}\n")
+        self.assertEqual(self.ok("run", "-o", "table", "echo", "x"), "x\n")
+        self.assertEqual(json.loads(self.ok("sleep", "0", "-o", "json"))["kind"], "sleep")
+        self.assertExit(124, "run", "-o", "json", "--timeout", "0.1", "sleep", "60")
 
     def test_nobody_reads_the_output(self):
         p = subprocess.run(["sh", "-c", '"$0" run -- yes | head -1', GATHER], capture_output=True, text=True, env=self.env,
@@ -361,6 +394,28 @@ class Others(CliCase):
         self.assertExit(3, "cancel", "999999", str(b))
         self.assertEqual(self.d.done(b)["state"], "cancelled")  # the other was cancelled all the same
 
+    def test_cancel_for_programs(self):
+        task = self.d.create({"sleep": 60})["id"]
+        batch = self.d.submit([{"sleep": 60}])["id"]
+        lines = self.ok("cancel", "-o", "json", str(task), f"b{batch}").splitlines()
+        self.assertEqual([json.loads(line) for line in lines],
+                         [{"task": task, "requested": True}, {"batch": batch, "requested": True}])
+        self.d.done(task)
+        self.assertEqual(json.loads(self.ok("cancel", "-o", "json", str(task))), {"task": task, "requested": False})
+        self.assertEqual(self.ok("cancel", "-o", "id", str(task), f"b{batch}"), f"{task}\nb{batch}\n")
+        self.assertEqual(self.ok("cancel", str(task)), "")
+        self.d.batch_done(batch)
+        self.assertEqual(self.cli("wait", "-o", "id", str(task), f"b{batch}").stdout, f"{task}\nb{batch}\n")
+
+    def test_commands_with_one_form_take_no_format(self):
+        task = str(self.d.run({"shell": "echo x"})["id"])
+        for args in (["logs", "-o", "json", task], ["-o", "id", "logs", task], ["help", "-o", "json"], ["version", "-o", "id"]):
+            self.assertIn("--output", self.assertExit(2, *args).stderr)
+        self.assertEqual(self.ok("logs", task, env={"GATHER_OUTPUT": "json"}), "x\n")
+        for command, has in (("logs", False), ("help", False), ("run", True), ("cancel", True), ("list", True)):
+            self.assertEqual("--output" in self.ok(command, "--help"), has, command)
+        self.assertEqual(self.ok("result", "-o", "id", task), task + "\n")
+
     def test_fetch(self):
         server = Server()
         self.addCleanup(server.close)
@@ -370,6 +425,7 @@ class Others(CliCase):
         self.ok("fetch", "-O", path, "--sha256", "434728a410a78f56fc1b5899c3593436e61ab0c731e9072d95e96db290205e53", url)
         with open(path) as f:
             self.assertEqual(f.read(), "content\n")
+        self.assertEqual(json.loads(self.ok("fetch", "-o", "json", url))["result"]["body"], "content\n")
         self.ok("fetch", "-H", "X-A: b c", url)
         self.assertEqual(server.requests[-1][2]["X-A"], "b c")
         self.assertExit(1, "fetch", server.url + "/none")

@@ -160,6 +160,12 @@ static void some_stderr(struct exchange *x)
     reply(x, "200 OK", "oops");
 }
 
+static void cut_off(struct exchange *x)
+{
+    (void)snprintf(seen, sizeof(seen), "%s", x->path);
+    httpd_printf(x, "HTTP/1.1 200 OK\r\nGatherd-Truncated: true\r\nContent-Length: 0\r\n\r\n");
+}
+
 static void many_bytes(struct exchange *x)
 {
     httpd_printf(x, "HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n");
@@ -191,6 +197,8 @@ static const struct httpd_route routes[] = {
     {"/v1/tasks/42", task_40},
     {"/v1/tasks/42/stdout", stdout_at_its_end},
     {"/v1/tasks/43/stdout", many_bytes},
+    {"/v1/tasks/44/stdout", some_stderr},
+    {"/v1/tasks/44/stderr", cut_off},
     {NULL, NULL},
 };
 
@@ -451,6 +459,16 @@ START_TEST(whoever_reads_output_may_stop_and_knows_how_far_it_came)
     ck_assert_int_eq(f.delivered[GATHER_STDOUT], 50);
 }
 
+START_TEST(output_that_was_cut_off_is_known_by_its_head)
+{
+    bool truncated = true;
+    ck_assert_int_eq(gather_task_truncated(client, 44, GATHER_STDOUT, &truncated, &err), GATHER_OK);
+    ck_assert(!truncated);
+    ck_assert_int_eq(gather_task_truncated(client, 44, GATHER_STDERR, &truncated, &err), GATHER_OK);
+    ck_assert(truncated);
+    ck_assert_str_eq(seen, "/v1/tasks/44/stderr?tail=0");
+}
+
 int main(void)
 {
     TCase *tc = tcase_create("gather");
@@ -470,5 +488,6 @@ int main(void)
     tcase_add_test(tc, output_that_comes_again_from_its_start_is_not_repeated);
     tcase_add_test(tc, output_that_had_all_been_said_is_at_its_end);
     tcase_add_test(tc, whoever_reads_output_may_stop_and_knows_how_far_it_came);
+    tcase_add_test(tc, output_that_was_cut_off_is_known_by_its_head);
     return suite_main("client_gather", tc);
 }
