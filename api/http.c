@@ -356,6 +356,10 @@ static void take_body(struct gd_http *h, const char *data, size_t *n)
         gd_ndjson_take(h->ndjson, data, n);
         return;
     }
+    if (h->route->body == GD_BODY_NONE) { /* nobody will look at it */
+        *n = 0;
+        return;
+    }
     if (!h->too_large) {
         gd_buf_put(&h->body, data, *n);
         if (h->body.err) {

@@ -300,13 +300,20 @@ static void begin(struct list *l, const char *what)
     gd_json_begin(&l->page.text, '[');
 }
 
-/* The store looks for one final state by an index. */
+/* One final state by which the store has an index; -1: put_task() looks. */
 static int single_final(unsigned states)
 {
-    for (unsigned s = GD_SUCCEEDED; s < GD_N_STATES; s++)
-        if (states == 1U << s)
-            return (int)s;
-    return -1;
+    return states == STATE(FAILED) ? GD_FAILED : states == STATE(CANCELLED) ? GD_CANCELLED : -1;
+}
+
+/* Leaves to the store what it finds by one index. The other filters are for put_task() and
+ * put_batch(), which count the rows that they look at. */
+static void choose_index(struct list *l)
+{
+    if (l->q.name || l->q.batch)
+        l->q.label_key = NULL;
+    if (!l->q.name && !l->q.batch && !l->q.label_key)
+        l->q.final_state = single_final(l->states);
 }
 
 void gd_list_tasks(struct gd_http *h)
@@ -315,7 +322,7 @@ void gd_list_tasks(struct gd_http *h)
     struct gd_store *s = l.core->store;
     if (read_filters(&l)) {
         begin(&l, "tasks");
-        l.q.final_state = single_final(l.states);
+        choose_index(&l);
         int rc = (l.states & ENDED) == 0 ? list_unfinished(&l)
                                          : s->ops->list_tasks(s, &l.q, put_task, &l);
         answer(&l, "tasks", rc);
@@ -329,7 +336,8 @@ void gd_list_batches(struct gd_http *h)
     struct gd_store *s = l.core->store;
     if (read_filters(&l)) {
         begin(&l, "batches");
-        l.q.final_state = single_final(l.states);
+        if (l.q.name)
+            l.q.label_key = NULL;
         answer(&l, "batches", s->ops->list_batches(s, &l.q, put_batch, &l));
     }
     list_done(&l);

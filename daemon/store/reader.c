@@ -181,24 +181,37 @@ static void bind_str(struct query *q, const char *s)
     (void)sqlite3_bind_text(q->st, ++q->n_bound, s, -1, SQLITE_STATIC);
 }
 
+/* The rows come in the order of an index: sorting all that match, for one page, would be
+ * a long stop. So the table with the index goes first (CROSS JOIN keeps it there), and its
+ * column is what is compared and ordered by. */
 static void where_tasks(struct query *q, const struct gd_query *f)
 {
+    bool by_state = !f->label_key && !f->name && f->final_state > GD_SUCCEEDED;
+    const char *id = f->label_key ? "l.task" : by_state ? "o.task" : "t.id";
     add(q, "SELECT " TASK_COLUMNS " FROM ");
-    add(q, f->label_key ? "label l JOIN task t ON t.id = l.task" : "task t");
-    add(q, f->final_state >= 0 ? " JOIN" : " LEFT JOIN");
-    add(q, " outcome o ON o.task = t.id WHERE ");
-    add(q, f->ascending ? "t.id > ?" : "t.id < ?");
+    if (by_state) {
+        add(q, "outcome o CROSS JOIN task t ON t.id = o.task WHERE ");
+    } else {
+        add(q, f->label_key ? "label l CROSS JOIN task t ON t.id = l.task" : "task t");
+        add(q, f->final_state >= 0 ? " CROSS JOIN" : " LEFT JOIN");
+        add(q, " outcome o ON o.task = t.id WHERE ");
+    }
+    add(q, id);
+    add(q, f->ascending ? " > ?" : " < ?");
     if (f->label_key)
         add(q, " AND l.key = ? AND l.value = ?");
     if (f->name)
-        add(q, " AND (t.name = ? OR (t.id = ? AND t.name IS NULL))");
+        add(q, f->named_by_id ? " AND (t.name = ? OR (t.id = ? AND t.name IS NULL))"
+                              : " AND t.name = ?");
     if (f->batch)
         add(q, " AND t.batch = ? AND t.id >= (SELECT min(first) FROM extent WHERE batch = ?)"
                " AND t.id < (SELECT max(first + n) FROM extent WHERE batch = ?)");
     if (f->final_state >= 0)
         add(q, f->final_state == GD_SUCCEEDED ? " AND o.state = ?"
                                               : " AND o.state = ? AND o.state <> 2");
-    add(q, f->ascending ? " ORDER BY t.id" : " ORDER BY t.id DESC");
+    add(q, " ORDER BY ");
+    add(q, id);
+    add(q, f->ascending ? "" : " DESC");
 }
 
 static void bind_common(struct query *q, const struct gd_query *f, bool tasks)
@@ -210,7 +223,7 @@ static void bind_common(struct query *q, const struct gd_query *f, bool tasks)
     }
     if (f->name)
         bind_str(q, f->name);
-    if (f->name && tasks)
+    if (f->name && tasks && f->named_by_id)
         bind_int(q, (int64_t)f->named_by_id);
 }
 
@@ -351,16 +364,18 @@ int gd_sqlite_list_batches(struct gd_store *store, const struct gd_query *f, gd_
 {
     struct query q = {.n_bound = 0};
     add(&q, BATCH_COLUMNS);
-    add(&q, f->label_key ? "batch_label l JOIN batch b ON b.id = l.batch" : "batch b");
+    add(&q, f->label_key ? "batch_label l CROSS JOIN batch b ON b.id = l.batch" : "batch b");
     add(&q, JOIN_END " WHERE ");
-    add(&q, f->ascending ? "b.id > ?" : "b.id < ?");
+    add(&q, f->label_key ? "l.batch" : "b.id");
+    add(&q, f->ascending ? " > ?" : " < ?");
     if (f->label_key)
         add(&q, " AND l.key = ? AND l.value = ?");
     if (f->name)
         add(&q, " AND b.name = ?");
     if (f->final_state >= 0)
         add(&q, " AND e.state = ?");
-    add(&q, f->ascending ? " ORDER BY b.id" : " ORDER BY b.id DESC");
+    add(&q, f->label_key ? " ORDER BY l.batch" : " ORDER BY b.id");
+    add(&q, f->ascending ? "" : " DESC");
     if (sqlite3_prepare_v2(sqlite_of(store)->reader, q.sql, -1, &q.st, NULL) != SQLITE_OK)
         return GD_E_STORE;
     bind_common(&q, f, false);

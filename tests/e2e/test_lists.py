@@ -1,9 +1,11 @@
 """Lists: filters, order and the cursor; docs/api.md, section 7."""
 
+import os
 import re
+import sqlite3
 from urllib.parse import quote
 
-from harness import PATIENCE, TestCase
+from harness import PATIENCE, SLOWER, TestCase, cpu_seconds
 
 
 class ListCase(TestCase):
@@ -150,6 +152,28 @@ class Batches(ListCase):
         for query in ("label=rare=1", "name=rare", f"batch={b['id']}&label=rare=1", "state=succeeded&label=rare=1"):
             self.assertEqual(self.pages(f"/v1/tasks?order=asc&{query}", d=d), expected, query)
             self.assertEqual(self.pages(f"/v1/tasks?{query}", d=d), expected[::-1], query)
+
+    def test_a_page_of_many_that_match_is_not_the_work_of_all(self):
+        d = self.daemon()
+        b = d.submit([{"shell": "exit 3", "name": "n", "labels": {"a": "b"}}])
+        d.batch_done(b["id"], "settled")
+        d.stop()
+        n = 100_000
+        db = sqlite3.connect(os.path.join(d.state_dir, "gatherd.db"))
+        for table, key in (("task", "id"), ("outcome", "task"), ("label", "task")):
+            columns = [c[1] for c in db.execute(f"PRAGMA table_info({table})")]
+            values = ["i" if c == key else "NULL" if c in ("batch", "idx") else f"t.{c}" for c in columns]
+            db.execute(f"WITH RECURSIVE c(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM c WHERE i < {n})"
+                       f" INSERT INTO {table} SELECT {','.join(values)} FROM c, {table} t WHERE t.{key} = 1")
+        db.commit()
+        db.close()
+        d.start()
+        before = cpu_seconds(d.pid)
+        for query in ("state=failed", "label=a=b", "name=n", "name=n&label=a=b", "state=failed&label=a=b"):
+            for order, first in (("asc", 1), ("desc", n)):
+                a = d.get(f"/v1/tasks?limit=1&order={order}&{query}")
+                self.assertEqual([t["id"] for t in a.json["tasks"]], [first], query)
+        self.assertLess(cpu_seconds(d.pid) - before, 0.2 * SLOWER)
 
     def test_names_that_need_escapes_come_back_in_next(self):
         d = self.daemon()

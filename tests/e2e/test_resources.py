@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import unittest
 
-from harness import BIN, PATIENCE, TMP, Daemon, Later, TestCase, eventually, needs_root, plain_only
+from harness import BIN, PATIENCE, TMP, Daemon, Later, TestCase, eventually, needs_root, plain_only, rss_bytes
 
 NOBODY = 54321  # a user who has no processes
 CLONE_NEWNS = 0x20000
@@ -50,6 +50,19 @@ class Descriptors(TestCase):
             self.assertEqual(raw.answer().status, 200)
             raw.sock.close()
         self.assertEqual(d.run({"shell": "echo x"})["state"], "succeeded")
+
+    def test_a_body_where_none_belongs_is_not_kept(self):
+        d = self.daemon()
+        before = rss_bytes(d.pid)
+        raw = d.raw(PATIENCE)
+        self.addCleanup(raw.sock.close)
+        raw.send(f"GET /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: {64 << 20}\r\n\r\n".encode())
+        for _ in range(63):
+            raw.send(bytes(1 << 20))
+        self.assertEqual(d.get("/livez").status, 200)
+        self.assertLess(rss_bytes(d.pid) - before, 32 << 20)
+        raw.send(bytes(1 << 20))
+        self.assertEqual(raw.head()[0], 200)
 
     def test_idle_connections_do_not_stop_commands(self):
         d = self.daemon(setup=limit(resource.RLIMIT_NOFILE, 64)).await_ready()
