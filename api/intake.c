@@ -199,9 +199,18 @@ static bool has_room(const struct gd_api *a, size_t n)
     return a->core->tasks.n_tasks + n <= a->config.max_tasks;
 }
 
+/* A key that was used before makes nothing now, whatever the answer. */
+static bool is_replay(const struct intake *in)
+{
+    struct gd_store *store = in->api->core->store;
+    struct gd_idempotency key = in->sub.op.idempotency;
+    int rc = key.key.len > 0 ? store->ops->read_key(store, &key) : GD_E_NO_TASK;
+    return rc == 0 || rc == GD_E_KEY_REUSED;
+}
+
 static void go_on(struct intake *in)
 {
-    if (in->rc == 0 && !has_room(in->api, in->jobs.n))
+    if (in->rc == 0 && !has_room(in->api, in->jobs.n) && !is_replay(in))
         in->rc = GD_E_FULL;
     if (in->rc == 0) {
         in->sub.done = submitted;

@@ -159,6 +159,15 @@ class Keys(TestCase):
             self.assertEqual(sorted(f.read().split()), [str(i) for i in range(8)])
         self.assertEqual(len(d.get("/v1/tasks").json["tasks"]), 8)
 
+    def test_a_full_queue_refuses_no_repetition(self):
+        d = self.daemon("--max-tasks", "2")
+        key = {"Idempotency-Key": "full"}
+        first = d.post("/v1/batches", [{"sleep": 60}] * 2, headers=key)
+        again = d.post("/v1/batches", [{"sleep": 60}] * 2, headers=key)
+        self.assertEqual((first.status, again.status, again.json["id"]), (202, 202, first.json["id"]))
+        self.assertProblem(d.post("/v1/batches", [{"sleep": 60}], headers=key), 409, "idempotency-key-reused")
+        self.assertProblem(d.post("/v1/tasks", {"sleep": 60}), 429, "queue-full")
+
     def test_cancels_need_no_key(self):
         task = self.d.create({"sleep": 60})["id"]
         a = self.post(f"/v1/tasks/{task}/cancel", None, "x")
