@@ -182,18 +182,6 @@ static int read_batch(struct cli *cli, uint64_t *ret)
     return status;
 }
 
-/* All values of --label, ending with NULL. */
-static const char **labels_of(struct cli *cli)
-{
-    const char **labels = calloc(cli->values.n + 1, sizeof(*labels));
-    size_t pos = 0;
-    size_t n = 0;
-    for (const char *text = cli_values_next(&cli->values, CLI_FILTER_LABEL, &pos); labels && text;
-         text = cli_values_next(&cli->values, CLI_FILTER_LABEL, &pos))
-        labels[n++] = text;
-    return labels;
-}
-
 static int list(struct cli *cli, const struct gather_filter *filter, bool batches)
 {
     static const char *const task_titles[] = {"ID", "STATE", "TIME", "BATCH", "NAME", "INFO"};
@@ -240,7 +228,7 @@ int cmd_list(struct cli *cli)
         status = read_batch(cli, &filter.batch);
     if (status)
         return status;
-    const char **labels = labels_of(cli);
+    const char **labels = cli_all_of(cli, CLI_FILTER_LABEL);
     filter.labels = labels;
     filter.limit = limit ? (uint64_t)limit + 1 : 0; /* one more tells whether there is */
     status = labels ? list(cli, &filter, batches) : CLI_BROKEN;
