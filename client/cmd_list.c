@@ -182,6 +182,15 @@ static int read_batch(struct cli *cli, uint64_t *ret)
     return status;
 }
 
+/* Nothing of a batch is in the list: is there such a batch at all? */
+static enum gather_code find_batch(struct cli *cli, uint64_t id)
+{
+    struct gather_batch batch = {0};
+    enum gather_code code = gather_batch_get(cli->client, id, &batch, &cli->err);
+    gather_batch_clear(&batch);
+    return code;
+}
+
 static int list(struct cli *cli, const struct gather_filter *filter, bool batches)
 {
     static const char *const task_titles[] = {"ID", "STATE", "TIME", "BATCH", "NAME", "INFO"};
@@ -199,6 +208,8 @@ static int list(struct cli *cli, const struct gather_filter *filter, bool batche
     enum gather_code code = batches
                                 ? gather_list_batches(cli->client, filter, on_batch, &l, &cli->err)
                                 : gather_list_tasks(cli->client, filter, on_task, &l, &cli->err);
+    if (code == GATHER_OK && l.n == 0 && filter->batch)
+        code = find_batch(cli, filter->batch);
     if (code == GATHER_OK)
         finish(&l);
     cli_table_done(&l.table);

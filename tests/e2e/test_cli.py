@@ -365,6 +365,9 @@ class Others(CliCase):
         self.assertIn(f"b{b['id']}", self.ok("list", "--batches", "-q").split())
         self.assertEqual(json.loads(self.ok("list", "-o", "json", "--label", "none=1")), [])
         self.assertExit(2, "list", "-s", "nonsense")
+        for args in ([], ["-o", "json"], ["-q", "-s", "failed"]):
+            self.assertEqual(self.assertExit(3, "list", "-b", "b999999", *args).stdout, "")
+        self.assertEqual(self.ok("list", "-q", "-s", "failed", "-b", f"b{b['id']}"), "")
 
     def test_wait_exits_as_the_task_did(self):
         task = self.d.run({"shell": "exit 9"})["id"]
