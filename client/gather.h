@@ -114,6 +114,7 @@ struct gather_error {
     char *detail; /* NULL: none */
     struct gather_fault *faults;
     size_t n_faults;
+    int64_t faults_left_out;           /* how many more there are */
     uint64_t batch;                    /* whose problem it is; 0: unknown */
     uint64_t task;                     /* whose exception it is; 0: unknown */
     struct gather_exception exception; /* type NULL: none */

@@ -308,6 +308,11 @@ class Batches(CliCase):
         r = self.assertExit(5, "submit", "-", stdin='[{"sleep":0},{"shel":"x"}]')
         self.assertIn("/1", r.stderr)
         self.assertIn("shell", r.stderr)
+        self.assertNotIn("more", r.stderr)
+        for n, last in ((100, "  /99/sleep: "), (101, "  and 1 more"), (350, "  and 250 more")):
+            r = self.assertExit(5, "submit", "-", stdin='{"sleep":-1}\n' * n)
+            self.assertIn(last, r.stderr.splitlines()[-1])
+            self.assertEqual(len(r.stderr.splitlines()), min(n, 101) + 1)
         self.assertEqual(self.d.newest()[:2], before[:2])
 
     def test_ctrl_c_cancels_the_batch(self):
