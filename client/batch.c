@@ -7,6 +7,25 @@
 #include "client/wait.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+static void put_labels(struct gd_buf *to, const char *const *labels)
+{
+    gd_json_name(to, "labels");
+    gd_json_begin(to, '{');
+    for (; *labels; labels++) {
+        struct gd_buf key = {0};
+        size_t n = strcspn(*labels, "=");
+        gd_buf_put(&key, *labels, n);
+        gd_buf_putc(&key, '\0');
+        gd_json_name(to, gd_buf_error(&key) ? "" : key.ptr);
+        gd_json_str(to, (*labels)[n] ? *labels + n + 1 : "");
+        if (gd_buf_error(&key))
+            to->err = gd_buf_error(&key);
+        gd_buf_free(&key);
+    }
+    gd_json_finish(to, '}');
+}
 
 /* The members of a batch object, without its jobs. */
 static void put_options(struct gd_buf *to, const struct gather_options *o)
@@ -35,6 +54,8 @@ static void put_options(struct gd_buf *to, const struct gather_options *o)
         gd_json_name(to, "priority");
         gd_json_i64(to, o->priority);
     }
+    if (o->labels)
+        put_labels(to, o->labels);
 }
 
 static void query_options(struct gather_call *call, const struct gather_options *o)
@@ -58,6 +79,8 @@ static void query_options(struct gather_call *call, const struct gather_options 
     }
     if (o->priority)
         gather_call_query_int(call, "priority", o->priority);
+    for (const char *const *label = o->labels; label && *label; label++)
+        gather_call_query(call, "label", *label);
 }
 
 static enum gather_code run_submit(struct gather_call *call, struct gather_batch *ret,

@@ -166,6 +166,17 @@ int cli_size(struct cli *cli, enum cli_opt id, int64_t max, int64_t *ret_bytes)
     return 0;
 }
 
+const char **cli_all_of(const struct cli *cli, enum cli_opt id)
+{
+    const char **all = calloc(cli->values.n + 1, sizeof(*all));
+    size_t pos = 0;
+    size_t n = 0;
+    for (const char *text = cli_values_next(&cli->values, id, &pos); all && text;
+         text = cli_values_next(&cli->values, id, &pos))
+        all[n++] = text;
+    return all;
+}
+
 char *cli_absolute(struct cli *cli, const char *path)
 {
     struct gd_buf whole = {0};

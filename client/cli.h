@@ -79,6 +79,9 @@ static inline const char *cli_get(const struct cli *cli, enum cli_opt id)
     return cli_values_last(&cli->values, id);
 }
 
+/* All values of an option, ending with NULL. free() the array; NULL: out of memory. */
+const char **cli_all_of(const struct cli *cli, enum cli_opt id) GD_MUST_CHECK;
+
 /* A path as the daemon must have it: made absolute by our working directory.
  * NULL: there is none, after a message. free() it. */
 char *cli_absolute(struct cli *cli, const char *path) GD_MUST_CHECK;

@@ -1,11 +1,12 @@
 #include "client/cli_commands.h"
 
-static const enum cli_opt run_options[] = {CLI_SHELL, CLI_NAME,     CLI_RUN_TIMEOUT, CLI_RUN_GRACE,
-                                           CLI_ENV,   CLI_CWD,      CLI_STDIN,       CLI_MAX_OUTPUT,
-                                           CLI_LABEL, CLI_PRIORITY, CLI_DETACH,      CLI_END};
+static const enum cli_opt run_options[] = {
+    CLI_SHELL,   CLI_NAME,  CLI_RUN_TIMEOUT, CLI_RUN_GRACE, CLI_ENV,
+    CLI_CWD,     CLI_STDIN, CLI_MAX_OUTPUT,  CLI_NO_CHECK,  CLI_RESULT,
+    CLI_ON_LOST, CLI_LABEL, CLI_PRIORITY,    CLI_DETACH,    CLI_END};
 static const enum cli_opt submit_options[] = {
-    CLI_WAIT,       CLI_RESULTS,           CLI_NAME,     CLI_CONCURRENCY, CLI_BATCH_TIMEOUT,
-    CLI_ON_FAILURE, CLI_RETURN_EXCEPTIONS, CLI_PRIORITY, CLI_END};
+    CLI_WAIT,       CLI_RESULTS,           CLI_NAME,  CLI_CONCURRENCY, CLI_BATCH_TIMEOUT,
+    CLI_ON_FAILURE, CLI_RETURN_EXCEPTIONS, CLI_LABEL, CLI_PRIORITY,    CLI_END};
 static const enum cli_opt wait_options[] = {CLI_WAIT_TIMEOUT, CLI_END};
 static const enum cli_opt list_options[] = {CLI_TASKS, CLI_BATCHES,     CLI_STATE, CLI_FILTER_LABEL,
                                             CLI_BATCH, CLI_FILTER_NAME, CLI_LIMIT, CLI_END};
@@ -23,8 +24,7 @@ const struct cli_command cli_commands[] = {
     {.name = "run",
      .args = "COMMAND [ARG…]",
      .summary = "run a command as a task; its output and its exit status are yours",
-     .examples = {"gather run -- make test",
-                  "gather run --timeout 5m --env CI=1 -c 'make test | tee log'", NULL},
+     .examples = {"gather run --timeout 5m --env CI=1 -c 'make test | tee log'", NULL},
      .options = run_options,
      .max_args = -1,
      .stop_at_args = true,
@@ -85,6 +85,14 @@ const struct cli_command cli_commands[] = {
      .min_args = 1,
      .max_args = -1,
      .run = cmd_cancel},
+    {.name = "signal",
+     .args = "SIGNAL TASK…",
+     .summary = "send a signal to running commands",
+     .examples = {"gather signal HUP 17", "gather signal 10 5/0 5/1", NULL},
+     .options = no_options,
+     .min_args = 2,
+     .max_args = -1,
+     .run = cmd_signal},
     {.name = "fetch",
      .args = "URL",
      .summary = "download a URL as a task",

@@ -13,6 +13,7 @@ int cmd_show(struct cli *cli);
 int cmd_result(struct cli *cli);
 int cmd_logs(struct cli *cli);
 int cmd_cancel(struct cli *cli);
+int cmd_signal(struct cli *cli);
 int cmd_fetch(struct cli *cli);
 int cmd_sleep(struct cli *cli);
 int cmd_version(struct cli *cli);

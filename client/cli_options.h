@@ -27,6 +27,9 @@
     X(CWD, 0, "cwd", "DIR", "where it runs (here)")                                            \
     X(STDIN, 0, "stdin", "FILE", "what it reads; - is our stdin (nothing)")                    \
     X(MAX_OUTPUT, 0, "max-output", "SIZE", "keep so much of each stream: 64K, 1G (16M)")       \
+    X(NO_CHECK, 0, "no-check", NULL, "any exit code is a success")                             \
+    X(RESULT, 0, "result", "WHAT", "what it returns: full (default), stdout or json")          \
+    X(ON_LOST, 0, "on-lost", "WHAT", "if the machine goes down: fail (default) or rerun")      \
     X(LABEL, 0, "label", "K=V", "a label to find it by (repeat)")                              \
     X(PRIORITY, 0, "priority", "N", "higher runs first (0)")                                   \
     X(DETACH, 0, "detach", NULL, "print the id and leave it running")                          \

@@ -86,6 +86,18 @@ bool cli_for_programs(const struct cli *cli)
     return cli->format == CLI_FORMAT_JSON || cli->format == CLI_FORMAT_ID;
 }
 
+void cli_put_asked(struct cli *cli, const struct cli_target *t, bool requested)
+{
+    struct gd_buf *out = &cli->out.buf;
+    if (cli->format == CLI_FORMAT_JSON)
+        gd_buf_printf(out, "{\"%s\":%llu,\"requested\":%s}\n", t->is_batch ? "batch" : "task",
+                      (unsigned long long)t->id, requested ? "true" : "false");
+    if (cli->format != CLI_FORMAT_ID)
+        return;
+    cli_ref_put(out, t->is_batch, t->id);
+    gd_buf_putc(out, '\n');
+}
+
 static int leave(struct cli *cli, const struct cli_interrupt *i, int signo)
 {
     struct gd_buf id = {0};

@@ -23,6 +23,10 @@ void cli_print_task(struct cli *cli, const struct gather_task *task);
 /* -o wants ids or JSON, not what is for people. */
 bool cli_for_programs(const struct cli *cli);
 
+/* Prints for programs what was asked of a task or batch, and whether that had an
+ * effect. */
+void cli_put_asked(struct cli *cli, const struct cli_target *t, bool requested);
+
 /* What Ctrl-C does while a command waits for `target`. */
 struct cli_interrupt {
     struct cli_target target;

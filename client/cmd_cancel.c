@@ -1,18 +1,6 @@
 #include "client/cli_commands.h"
 #include "client/cli_task.h"
 
-static void put_answer(struct cli *cli, const struct cli_target *t, bool requested)
-{
-    struct gd_buf *out = &cli->out.buf;
-    if (cli->format == CLI_FORMAT_JSON)
-        gd_buf_printf(out, "{\"%s\":%llu,\"requested\":%s}\n", t->is_batch ? "batch" : "task",
-                      (unsigned long long)t->id, requested ? "true" : "false");
-    if (cli->format != CLI_FORMAT_ID)
-        return;
-    cli_ref_put(out, t->is_batch, t->id);
-    gd_buf_putc(out, '\n');
-}
-
 static int cancel(struct cli *cli, const struct cli_target *t, int64_t grace_ms)
 {
     const char *msg = cli_get(cli, CLI_MSG);
@@ -22,7 +10,7 @@ static int cancel(struct cli *cli, const struct cli_target *t, int64_t grace_ms)
                     : gather_task_cancel(cli->client, t->id, msg, grace_ms, &requested, &cli->err);
     if (code != GATHER_OK)
         return cli_fail(cli);
-    put_answer(cli, t, requested);
+    cli_put_asked(cli, t, requested);
     cli_say(cli, "%s%llu %s", t->is_batch ? "b" : "", (unsigned long long)t->id,
             requested ? "is being cancelled" : "was done already");
     return 0;

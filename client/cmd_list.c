@@ -182,16 +182,13 @@ static int read_batch(struct cli *cli, uint64_t *ret)
     return status;
 }
 
-/* All values of --label, ending with NULL. */
-static const char **labels_of(struct cli *cli)
+/* Nothing of a batch is in the list: is there such a batch at all? */
+static enum gather_code find_batch(struct cli *cli, uint64_t id)
 {
-    const char **labels = calloc(cli->values.n + 1, sizeof(*labels));
-    size_t pos = 0;
-    size_t n = 0;
-    for (const char *text = cli_values_next(&cli->values, CLI_FILTER_LABEL, &pos); labels && text;
-         text = cli_values_next(&cli->values, CLI_FILTER_LABEL, &pos))
-        labels[n++] = text;
-    return labels;
+    struct gather_batch batch = {0};
+    enum gather_code code = gather_batch_get(cli->client, id, &batch, &cli->err);
+    gather_batch_clear(&batch);
+    return code;
 }
 
 static int list(struct cli *cli, const struct gather_filter *filter, bool batches)
@@ -211,6 +208,8 @@ static int list(struct cli *cli, const struct gather_filter *filter, bool batche
     enum gather_code code = batches
                                 ? gather_list_batches(cli->client, filter, on_batch, &l, &cli->err)
                                 : gather_list_tasks(cli->client, filter, on_task, &l, &cli->err);
+    if (code == GATHER_OK && l.n == 0 && filter->batch)
+        code = find_batch(cli, filter->batch);
     if (code == GATHER_OK)
         finish(&l);
     cli_table_done(&l.table);
@@ -240,7 +239,7 @@ int cmd_list(struct cli *cli)
         status = read_batch(cli, &filter.batch);
     if (status)
         return status;
-    const char **labels = labels_of(cli);
+    const char **labels = cli_all_of(cli, CLI_FILTER_LABEL);
     filter.labels = labels;
     filter.limit = limit ? (uint64_t)limit + 1 : 0; /* one more tells whether there is */
     status = labels ? list(cli, &filter, batches) : CLI_BROKEN;

@@ -96,6 +96,38 @@ static int apply_max_output(struct cli *cli, struct gather_job *job)
     return 0;
 }
 
+/* An option that takes one of some words; `words` ends with NULL. */
+static int apply_word(struct cli *cli, struct gather_job *job, enum cli_opt id, const char *member,
+                      const char *const *words)
+{
+    const char *text = cli_get(cli, id);
+    struct gd_buf json = {0};
+    if (!text)
+        return 0;
+    while (*words && strcmp(*words, text) != 0)
+        words++;
+    if (!*words)
+        return cli_usage(cli, "--%s %s: it is %s", cli_option(id)->name, text,
+                         id == CLI_RESULT ? "full, stdout or json" : "fail or rerun");
+    gd_buf_printf(&json, "\"%s\"", *words);
+    gather_job_set(job, member, gd_buf_error(&json) ? "" : json.ptr);
+    gd_buf_free(&json);
+    return 0;
+}
+
+/* What its end means, and what is kept of it. */
+static int apply_outcome(struct cli *cli, struct gather_job *job)
+{
+    static const char *const forms[] = {"full", "stdout", "json", NULL};
+    static const char *const lost[] = {"fail", "rerun", NULL};
+    if (cli_get(cli, CLI_NO_CHECK))
+        gather_job_set(job, "check", "false");
+    int status = apply_word(cli, job, CLI_RESULT, "result", forms);
+    if (status == 0)
+        status = apply_word(cli, job, CLI_ON_LOST, "on_lost", lost);
+    return status ? status : apply_max_output(cli, job);
+}
+
 static int make_job(struct cli *cli, struct gather_job **ret)
 {
     const char *line = cli_get(cli, CLI_SHELL);
@@ -115,7 +147,7 @@ static int make_job(struct cli *cli, struct gather_job **ret)
     if (status == 0)
         status = apply_cwd(cli, job);
     if (status == 0)
-        status = apply_max_output(cli, job);
+        status = apply_outcome(cli, job);
     if (status == 0)
         status = apply_stdin(cli, job);
     if (status)
@@ -203,8 +235,9 @@ static void tell_truncated(struct cli *cli, const struct gather_task *task,
                            const struct gather_follow *f)
 {
     struct gd_span value;
-    bool whole =
-        task->result && cli_member(task->result, "truncated", &value) && value.ptr[0] == 'f';
+    bool whole = /* a result of another form may have a member of that name */
+        task->result && !cli_get(cli, CLI_RESULT) &&
+        cli_member(task->result, "truncated", &value) && value.ptr[0] == 'f';
     if (!whole)
         cli_tell_truncated(cli, task->id, f);
 }

@@ -4,6 +4,7 @@
 #include "client/cli_source.h"
 #include "client/cli_task.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static int read_options(struct cli *cli, struct gather_options *o, bool *ret_any)
@@ -27,6 +28,20 @@ static int read_options(struct cli *cli, struct gather_options *o, bool *ret_any
     return status;
 }
 
+/* Every --label; `ret` is to be freed, also after a failure. */
+static int read_labels(struct cli *cli, const char ***ret)
+{
+    *ret = cli_all_of(cli, CLI_LABEL);
+    if (!*ret) {
+        cli_complain(cli, "out of memory");
+        return CLI_BROKEN;
+    }
+    for (const char **label = *ret; *label; label++)
+        if (**label == '=' || !strchr(*label, '='))
+            return cli_usage(cli, "--label %s is not of the form KEY=VALUE", *label);
+    return 0;
+}
+
 /* One batch object has its options inside. */
 static int check_shape(struct cli *cli, const struct cli_source *s, bool any_option)
 {
@@ -38,21 +53,18 @@ static int check_shape(struct cli *cli, const struct cli_source *s, bool any_opt
     return 0;
 }
 
-static int submit(struct cli *cli, struct gather_batch *ret)
+static int send_batch(struct cli *cli, const struct gather_options *options,
+                      struct gather_batch *ret)
 {
-    struct gather_options options;
     struct cli_source source;
-    bool any = false;
-    int status = read_options(cli, &options, &any);
-    if (status == 0)
-        status = cli_source_open(cli, cli->args[0], &source);
+    int status = cli_source_open(cli, cli->args[0], &source);
     if (status)
         return status;
-    status = check_shape(cli, &source, any);
+    status = check_shape(cli, &source, options != NULL);
     if (status == 0)
         status = cli_connect(cli);
-    if (status == 0 && gather_submit_source(cli->client, &source.source, any ? &options : NULL, ret,
-                                            &cli->err) != GATHER_OK) {
+    if (status == 0 &&
+        gather_submit_source(cli->client, &source.source, options, ret, &cli->err) != GATHER_OK) {
         if (cli->err.code == GATHER_E_INTERRUPTED)
             cli_complain(cli, "interrupted; whether the batch was taken in is not known");
         status = cli_fail(cli);
@@ -60,6 +72,22 @@ static int submit(struct cli *cli, struct gather_batch *ret)
     cli_source_close(&source);
     if (status == 0)
         cli_last_remember(gather_url(cli->client), true, ret->id);
+    return status;
+}
+
+static int submit(struct cli *cli, struct gather_batch *ret)
+{
+    struct gather_options options;
+    const char **labels = NULL;
+    bool any = false;
+    int status = read_options(cli, &options, &any);
+    if (status == 0)
+        status = read_labels(cli, &labels);
+    options.labels = labels;
+    any = any || (labels && *labels);
+    if (status == 0)
+        status = send_batch(cli, any ? &options : NULL, ret);
+    free(labels);
     return status;
 }
 

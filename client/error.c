@@ -116,6 +116,8 @@ char *gather_error_text(const struct gather_error *err)
         gd_buf_puts(&text, ": ");
         gd_buf_puts(&text, f->detail ? f->detail : "not accepted");
     }
+    if (err->faults_left_out > 0)
+        gd_buf_printf(&text, "\n  and %lld more", (long long)err->faults_left_out);
     if (err->exception.type) {
         gd_buf_puts(&text, "\n  ");
         gd_buf_puts(&text, err->exception.type);

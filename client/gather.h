@@ -114,6 +114,7 @@ struct gather_error {
     char *detail; /* NULL: none */
     struct gather_fault *faults;
     size_t n_faults;
+    int64_t faults_left_out;           /* how many more there are */
     uint64_t batch;                    /* whose problem it is; 0: unknown */
     uint64_t task;                     /* whose exception it is; 0: unknown */
     struct gather_exception exception; /* type NULL: none */
@@ -293,6 +294,12 @@ GATHER_MUST_CHECK enum gather_code gather_task_cancel(struct gather_client *c, u
                                                       bool *ret_requested,
                                                       struct gather_error *err);
 
+/* Sends a signal, from 1, to the command that the task runs: to its process group.
+ * Sent again only if it cannot have arrived, as a cancel. Errors: E_NOT_DONE if it
+ * is no running command (also when it is done). */
+GATHER_MUST_CHECK enum gather_code gather_task_signal(struct gather_client *c, uint64_t id,
+                                                      int signo, struct gather_error *err);
+
 /* Task.uncancel(): takes one request back; how many are left. */
 GATHER_MUST_CHECK enum gather_code gather_task_uncancel(struct gather_client *c, uint64_t id,
                                                         int64_t *ret_cancelling,
@@ -369,6 +376,7 @@ struct gather_options {
     int64_t concurrency;    /* tasks at once; 0: no limit of its own */
     int64_t timeout_ms;     /* 0: none */
     int64_t priority;
+    const char *const *labels; /* "key=value" each, ends with NULL; NULL: none */
 };
 
 /* gather(*aws), not awaited: submits all jobs or none. */

@@ -52,6 +52,7 @@ static const struct gather_field problem_fields[] = {
     {.name = "title", .as = GATHER_AS_TEXT, .needed = true, .at = AT(title)},
     {.name = "detail", .as = GATHER_AS_TEXT, .at = AT(detail)},
     {.name = "errors", .as = GATHER_AS_OTHER, .read = read_faults},
+    {.name = "errors_left_out", .as = GATHER_AS_INT, .at = AT(faults_left_out)},
     {.name = "task", .as = GATHER_AS_ID, .at = AT(task)},
     {.name = "batch", .as = GATHER_AS_ID, .at = AT(batch)},
     {.name = "exception", .as = GATHER_AS_OTHER, .at = AT(exception), .read = read_exception},

@@ -149,6 +149,20 @@ enum gather_code gather_task_cancel(struct gather_client *c, uint64_t id, const 
     return gather_cancel(c, &what, ret_requested, err);
 }
 
+enum gather_code gather_task_signal(struct gather_client *c, uint64_t id, int signo,
+                                    struct gather_error *err)
+{
+    struct gather_call call;
+    gather_call_path(&call, c, "POST", GATHER_TASKS, id, "/signal");
+    gd_json_begin(&call.body, '{');
+    gd_json_name(&call.body, "signal");
+    gd_json_i64(&call.body, signo);
+    gd_json_finish(&call.body, '}');
+    enum gather_code code = gather_call_run(&call, GATHER_NEVER, err);
+    gather_call_done(&call);
+    return code;
+}
+
 enum gather_code gather_task_uncancel(struct gather_client *c, uint64_t id, int64_t *ret_cancelling,
                                       struct gather_error *err)
 {

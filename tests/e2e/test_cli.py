@@ -175,6 +175,19 @@ class Run(CliCase):
         self.assertExit(0, "wait", task)
         self.assertEqual(self.ok("logs", task), "done\n")
 
+    def test_what_the_end_means(self):
+        self.ok("run", "-q", "--no-check", "-c", "exit 3")
+        self.assertEqual(self.newest_task()["state"], "succeeded")
+        self.assertEqual(json.loads(self.ok("result", "last"))["exit_code"], 3)
+        self.assertEqual(self.ok("run", "--result", "json", "echo", '{"truncated": true}'), '{"truncated": true}\n')
+        self.assertEqual(json.loads(self.ok("result", "last")), {"truncated": True})
+        self.ok("run", "--result", "stdout", "echo", "x")
+        self.assertEqual(self.ok("result", "-r", "last"), "x\n\n")
+        self.assertIn("ResultError", self.assertExit(1, "run", "--result", "json", "echo", "{").stderr)
+        self.ok("run", "--on-lost", "rerun", "true")
+        for args in (["--on-lost", "ignore"], ["--result", "text"]):
+            self.assertExit(2, "run", *args, "true")
+
     def test_for_programs(self):
         out = self.assertExit(3, "run", "-o", "json", "-c", "echo out; echo err >&2; exit 3")
         task = json.loads(out.stdout)
@@ -279,11 +292,27 @@ class Batches(CliCase):
         entries = [json.loads(line) for line in r.stdout.splitlines()]
         self.assertEqual([e["exception"]["type"] for e in entries], ["ExitError", "CancelledError"])
 
+    def test_labels_of_a_batch(self):
+        path = self.tmp() + "/object"
+        with open(path, "w") as f:
+            f.write('{"jobs": []}')
+        batch = self.ok("submit", "--label", "a b=c=d&", "--label", "e=", "-", stdin='[{"sleep":0}]').strip()
+        self.assertEqual(self.d.get(f"/v1/batches/{batch[1:]}").json["labels"], {"a b": "c=d&", "e": ""})
+        self.assertEqual(self.ok("list", "--batches", "-q", "--label", "a b=c=d&").split(), [batch])
+        for label in ("a", "=b", ""):
+            self.assertExit(2, "submit", "--label", label, "-", stdin='[{"sleep":0}]')
+        self.assertIn("inside", self.assertExit(2, "submit", "--label", "a=b", path).stderr)
+
     def test_a_bad_batch_tells_where(self):
         before = self.d.newest()
         r = self.assertExit(5, "submit", "-", stdin='[{"sleep":0},{"shel":"x"}]')
         self.assertIn("/1", r.stderr)
         self.assertIn("shell", r.stderr)
+        self.assertNotIn("more", r.stderr)
+        for n, last in ((100, "  /99/sleep: "), (101, "  and 1 more"), (350, "  and 250 more")):
+            r = self.assertExit(5, "submit", "-", stdin='{"sleep":-1}\n' * n)
+            self.assertIn(last, r.stderr.splitlines()[-1])
+            self.assertEqual(len(r.stderr.splitlines()), min(n, 101) + 1)
         self.assertEqual(self.d.newest()[:2], before[:2])
 
     def test_ctrl_c_cancels_the_batch(self):
@@ -341,6 +370,9 @@ class Others(CliCase):
         self.assertIn(f"b{b['id']}", self.ok("list", "--batches", "-q").split())
         self.assertEqual(json.loads(self.ok("list", "-o", "json", "--label", "none=1")), [])
         self.assertExit(2, "list", "-s", "nonsense")
+        for args in ([], ["-o", "json"], ["-q", "-s", "failed"]):
+            self.assertEqual(self.assertExit(3, "list", "-b", "b999999", *args).stdout, "")
+        self.assertEqual(self.ok("list", "-q", "-s", "failed", "-b", f"b{b['id']}"), "")
 
     def test_wait_exits_as_the_task_did(self):
         task = self.d.run({"shell": "exit 9"})["id"]
@@ -393,6 +425,20 @@ class Others(CliCase):
         self.assertIn("done already", self.cli("cancel", str(a)).stderr)
         self.assertExit(3, "cancel", "999999", str(b))
         self.assertEqual(self.d.done(b)["state"], "cancelled")  # the other was cancelled all the same
+
+    def test_signal(self):
+        gate = self.gate()
+        script = f"trap 'exit 5' HUP; trap 'exit 6' USR1; {gate.say}; while :; do sleep 0.05; done"
+        for signal, status in (("HUP", 5), ("sighup", 5), ("10", 6)):
+            task = str(self.d.create({"shell": script})["id"])
+            gate.started()
+            self.assertEqual(json.loads(self.ok("signal", "-o", "json", signal, task)), {"task": int(task), "requested": True})
+            self.assertExit(status, "wait", task)
+        self.assertExit(5, "signal", "HUP", task)
+        self.assertExit(3, "signal", "HUP", "999999")
+        for signal in ("0", "65", "-1", "NOPE", "", "SIG"):
+            self.assertExit(2, "signal", "--", signal, task)
+        self.assertExit(2, "signal", "HUP")
 
     def test_cancel_for_programs(self):
         task = self.d.create({"sleep": 60})["id"]
@@ -472,7 +518,7 @@ class Others(CliCase):
 
     def test_help_and_version(self):
         for args in (["--help"], ["help"], *([c, "--help"] for c in ("run", "submit", "wait", "list", "show", "result", "logs",
-                                                                    "cancel", "fetch", "sleep", "version", "help")),
+                                                                    "cancel", "signal", "fetch", "sleep", "version", "help")),
                      *(["help", t] for t in ("exit-codes", "ids", "output", "environment", "run"))):
             self.assertGreater(len(self.ok(*args)), 100, args)
         self.assertRegex(self.ok("version"), r"gather +\d.*\ngatherd \d")

@@ -268,7 +268,7 @@ START_TEST(a_problem_comes_with_every_fault)
     static const char text[] =
         "{\"type\":\"/problems/bad-job\",\"title\":\"Not a valid job\",\"status\":400,"
         "\"detail\":\"2 faults\",\"errors\":[{\"pointer\":\"/jobs/3/timeout\",\"detail\":\"must "
-        "be a number\"},{\"pointer\":\"\",\"detail\":\"x\"}]}";
+        "be a number\"},{\"pointer\":\"\",\"detail\":\"x\"}],\"errors_left_out\":99900}";
     struct gather_error err = {0};
     ck_assert_int_eq(gather_decode_problem(400, span(text), &err), GATHER_E_REFUSED);
     ck_assert_str_eq(err.type, "bad-job");
@@ -277,7 +277,7 @@ START_TEST(a_problem_comes_with_every_fault)
     ck_assert_str_eq(err.faults[0].pointer, "/jobs/3/timeout");
     char *all = gather_error_text(&err);
     ck_assert_str_eq(all, "Not a valid job: 2 faults\n  /jobs/3/timeout: must be a number\n"
-                          "  (the whole): x");
+                          "  (the whole): x\n  and 99900 more");
     free(all);
     gather_error_clear(&err);
 }

@@ -224,6 +224,7 @@ START_TEST(a_batch_is_submitted_once_however_often_it_is_sent)
 {
     struct gather_job *jobs[] = {gather_job_sleep(1000), gather_job_shell("x"), gather_job_task(7)};
     struct gather_options options = {.name = "n", .return_exceptions = true, .timeout_ms = 1500};
+    options.labels = (const char *const[]){"a=b=c", "d=", NULL};
     struct gather_batch batch = {0};
     ck_assert_int_eq(
         gather_submit(client, (const struct gather_job *const *)jobs, 3, &options, &batch, &err),
@@ -234,7 +235,7 @@ START_TEST(a_batch_is_submitted_once_however_often_it_is_sent)
     ck_assert_str_eq(seen,
                      "/v1/batches application/json {\"jobs\":[{\"sleep\":1},{\"shell\":\"x\"},"
                      "{\"task\":7}],\"name\":\"n\",\"return_exceptions\":true,"
-                     "\"timeout\":1.5}");
+                     "\"timeout\":1.5,\"labels\":{\"a\":\"b=c\",\"d\":\"\"}}");
     gather_batch_clear(&batch);
     for (size_t i = 0; i < 3; i++)
         gather_job_free(jobs[i]);
@@ -273,11 +274,13 @@ START_TEST(a_body_from_elsewhere_is_read_again_for_each_attempt)
                                    .rewind = rewind_text,
                                    .arg = &text};
     struct gather_options options = {.name = "a b&c", .concurrency = 2, .cancel_on_failure = true};
+    options.labels = (const char *const[]){"a=b c", NULL};
     struct gather_batch batch = {0};
     ck_assert_int_eq(gather_submit_source(client, &source, &options, &batch, &err), GATHER_OK);
     ck_assert_uint_ge(text.rewound, 2);
-    ck_assert_str_eq(seen, "/v1/batches?name=a%20b%26c&on_failure=cancel&concurrency=2 "
-                           "application/x-ndjson {\"sleep\":1}\n{\"sleep\":2}\n");
+    ck_assert_str_eq(seen,
+                     "/v1/batches?name=a%20b%26c&on_failure=cancel&concurrency=2&label=a%3Db%20c "
+                     "application/x-ndjson {\"sleep\":1}\n{\"sleep\":2}\n");
     gather_batch_clear(&batch);
 }
 
