@@ -138,6 +138,7 @@ static const struct gd_member cancel_members[] = {
     {"msg", set_msg}, {"grace", set_grace}, {NULL, NULL}};
 static const struct gd_member cancel_batch_members[] = {
     {"msg", set_msg}, {"grace", set_grace}, {"all", set_all}, {NULL, NULL}};
+static const struct gd_member uncancel_members[] = {{NULL, NULL}};
 static const struct gd_member signal_members[] = {{"signal", set_signal}, {NULL, NULL}};
 static const struct gd_member patch_members[] = {{"name", set_name},
                                                  {"labels", set_labels},
@@ -266,14 +267,30 @@ void gd_cancel_batch(struct gd_http *h)
     gd_core_cancel_batch(h->api->core, &ch->c, h->id, take_msg(ch), ch->grace_ms, ch->all);
 }
 
+static void uncancel_is_made(struct gd_change *c, int rc)
+{
+    struct change *ch = GD_OWNER(c, struct change, c);
+    struct gd_buf b = {0};
+    if (ch->http && rc < 0) {
+        gd_http_error(ch->http, rc);
+    } else if (ch->http) {
+        gd_buf_printf(&b, "{\"cancelling\":%u}\n", c->n_cancels);
+        gd_http_json(ch->http, MHD_HTTP_OK, &b);
+    }
+    change_free(ch);
+}
+
 void gd_uncancel_task(struct gd_http *h)
 {
     struct gd_task *t = NULL;
-    struct gd_buf b = {0};
     if (!find_task(h, &t))
         return;
-    gd_buf_printf(&b, "{\"cancelling\":%u}\n", t ? gd_core_uncancel(h->api->core, t) : 0);
-    gd_http_json(h, MHD_HTTP_OK, &b);
+    struct change *ch = change_new(h, uncancel_members, true);
+    if (!ch)
+        return;
+    ch->c.done = uncancel_is_made;
+    gd_http_keep(h, ch, abandon);
+    gd_core_uncancel_task(h->api->core, &ch->c, h->id);
 }
 
 /* --- signal */

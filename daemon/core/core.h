@@ -155,8 +155,10 @@ void gd_core_cancel_batch(struct gd_core *c, struct gd_change *r, uint64_t batch
 GD_MUST_CHECK int gd_core_cancel_child(struct gd_core *c, struct gd_task *t, const char *msg,
                                        int64_t grace_ms);
 
-/* task.uncancel(): the number of requests that are left. */
+/* task.uncancel(), in memory: the number of requests that are left. */
 unsigned gd_core_uncancel(struct gd_core *c, struct gd_task *t);
+/* The same on disk; r->n_cancels are left. */
+void gd_core_uncancel_task(struct gd_core *c, struct gd_change *r, uint64_t task);
 
 /* Sets what r->patch asks for; its spans must live until r->done. */
 void gd_core_patch(struct gd_core *c, struct gd_change *r);

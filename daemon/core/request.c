@@ -187,6 +187,39 @@ unsigned gd_core_uncancel(struct gd_core *c, struct gd_task *t)
     return t->extra->n_cancels;
 }
 
+static void uncancel_is_on_disk(struct gd_op *op)
+{
+    struct gd_change *r = GD_OWNER(op, struct gd_change, cancel.op);
+    struct gd_task *t = gd_core_task(r->core, r->task);
+    if (op->rc < 0 && t && t->extra && t->phase != GD_TASK_SETTLING) {
+        t->extra->n_cancels++; /* it could not be written, so it was not taken back */
+        gd_core_task_changed(r->core, t);
+    }
+    r->done(r, op->rc);
+}
+
+void gd_core_uncancel_task(struct gd_core *c, struct gd_change *r, uint64_t task)
+{
+    struct gd_task *t = gd_core_task(c, task);
+    r->core = c;
+    r->task = task;
+    r->batch = 0;
+    r->had_effect = t && t->phase != GD_TASK_SETTLING && t->extra && t->extra->n_cancels > 0;
+    bool has_msg = r->had_effect && t->extra->cancel_msg;
+    r->msg = has_msg ? strdup(t->extra->cancel_msg) : NULL;
+    if (has_msg && !r->msg) {
+        answer(r, -ENOMEM);
+        return;
+    }
+    r->n_cancels = r->had_effect ? gd_core_uncancel(c, t) : 0;
+    if (!r->had_effect || !is_at_worker(c, t)) {
+        answer(r, 0);
+        return;
+    }
+    write_cancel(c, r, t->extra->cancel_grace_ms);
+    r->cancel.op.done = uncancel_is_on_disk;
+}
+
 /* --- patch */
 
 /* A task that waits moves to the end of the line of its new priority. */

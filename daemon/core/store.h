@@ -187,9 +187,9 @@ struct gd_op_cancel {
     struct gd_op op;
     uint64_t task; /* one of the two */
     uint64_t batch;
-    const char *msg;  /* NULL: none */
-    int64_t grace_ms; /* -1: the job's */
-    unsigned n_cancels;
+    const char *msg;    /* NULL: none */
+    int64_t grace_ms;   /* -1: the job's */
+    unsigned n_cancels; /* of a task; 0: all were taken back */
 };
 
 /* Either half, or both. */

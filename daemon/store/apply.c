@@ -322,6 +322,8 @@ static int apply_settle(struct gd_writer *w, const struct gd_op_settle *op)
 
 static int apply_cancel(struct gd_writer *w, const struct gd_op_cancel *op)
 {
+    if (!op->batch && op->n_cancels == 0)
+        return delete_row(w, GD_SQL_DELETE_CANCEL, op->task);
     sqlite3_stmt *st = w->sql[op->batch ? GD_SQL_ADD_BATCH_CANCEL : GD_SQL_ADD_CANCEL];
     int at = 1;
     (void)sqlite3_bind_int64(st, at++, (int64_t)(op->batch ? op->batch : op->task));

@@ -188,6 +188,24 @@ class Recovery(TestCase):
                 self.assertEqual(d.get("/v1/tasks").json["tasks"], [])
         self.assertEqual(d.submit([{"sleep": 0}])["total"], 1)
 
+    def test_what_was_taken_back_stays_so(self):
+        """uncancel() is on disk, too: after a restart the command is not signalled again."""
+        d = self.fresh()
+        log = os.path.join(self.tmp(), "log")
+        task = d.create({"shell": f"trap 'echo TERM >>{log}' TERM; echo up >>{log}; while :; do sleep 0.01; done",
+                         "grace": 3600})["id"]
+        eventually("it runs", lambda: os.path.exists(log))
+        self.assertEqual([d.cancel(task) for _ in range(2)], [True, True])
+        self.assertEqual([d.post(f"/v1/tasks/{task}/uncancel").json["cancelling"] for _ in range(2)], [1, 0])
+        d.kill()
+        d.start()
+        d.await_state(task, "running")
+        self.assertEqual(d.task(task)["cancelling"], 0)
+        d.cancel(task)
+        d.post(f"/v1/tasks/{task}/cancel", {"grace": 0})
+        t = d.done(task)
+        self.assertEqual((t["state"], t["cancelling"]), ("cancelled", 2))
+
     def test_sigterm_answers_waiters_and_exits_0(self):
         for sig in (signal.SIGTERM, signal.SIGINT):
             d = self.fresh()
