@@ -426,6 +426,17 @@ class Others(CliCase):
         self.assertExit(3, "cancel", "999999", str(b))
         self.assertEqual(self.d.done(b)["state"], "cancelled")  # the other was cancelled all the same
 
+    def test_all_arguments_are_looked_at_first(self):
+        gate = self.gate()
+        task = self.d.create({"shell": gate.shell})["id"]
+        gate.started()
+        for args in (["cancel", "foo"], ["cancel", "b1", "b"], ["show", "x"], ["wait", "x"], ["signal", "x"], ["signal", "b1"]):
+            first = ["TERM"] if args[0] == "signal" else []
+            self.assertEqual(self.assertExit(2, args[0], *first, str(task), *args[1:]).stdout, "")
+        self.assertEqual((self.d.state(task), self.d.task(task)["cancelling"]), ("running", 0))
+        gate.release()
+        self.assertEqual(self.d.done(task)["state"], "succeeded")
+
     def test_signal(self):
         gate = self.gate()
         script = f"trap 'exit 5' HUP; trap 'exit 6' USR1; {gate.say}; while :; do sleep 0.05; done"
