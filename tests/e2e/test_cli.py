@@ -515,6 +515,11 @@ class Others(CliCase):
             self.assertEqual((r.returncode, r.stdout), (2, ""), (args, r))
             self.assertTrue(r.stderr)
 
+    def test_only_what_is_near_is_suggested(self):
+        self.assertIn("did you mean list?", self.assertExit(2, "lsit").stderr)
+        self.assertIn("did you mean cancel?", self.assertExit(2, "cnacle").stderr)
+        self.assertNotIn("did you mean", self.assertExit(2, "bogus").stderr)
+
     def test_what_is_not_there(self):
         for args in (["show", "999999"], ["show", "b999999"], ["wait", "999999"], ["logs", "999999"], ["result", "b999999"],
                      ["result", "b999999/1"]):
