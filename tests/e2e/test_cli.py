@@ -488,6 +488,8 @@ class Others(CliCase):
         self.assertExit(1, "fetch", server.url + "/none")
         self.assertExit(1, "fetch", "--sha256", "0" * 64, url)
         self.assertExit(1, "fetch", "--max-bytes", "3", url)
+        server.routes["/never"] = lambda h: h.rfile.read(1)
+        self.assertExit(124, "fetch", "--timeout", "0.1", server.url + "/never")
         self.assertExit(2, "fetch", "--resume", url)
         task = self.ok("fetch", "--detach", url).strip()
         self.assertExit(0, "wait", task)
@@ -537,6 +539,8 @@ class Others(CliCase):
                                                                     "cancel", "signal", "fetch", "sleep", "version", "help")),
                      *(["help", t] for t in ("exit-codes", "ids", "output", "environment", "run"))):
             self.assertGreater(len(self.ok(*args)), 100, args)
+        self.assertNotIn("KILL", self.ok("fetch", "--help"))
+        self.assertIn("run, fetch, sleep and wait of one task exit as it did", self.ok("help", "exit-codes"))
         self.assertRegex(self.ok("version"), r"gather +\d.*\ngatherd \d")
         self.assertTrue(json.loads(self.ok("-o", "json", "version"))["server"]["version"])
 
