@@ -1,5 +1,6 @@
 #include "base/suggest.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #define LONGEST 32U
@@ -10,22 +11,27 @@ static unsigned min3(unsigned a, unsigned b, unsigned c)
     return least < c ? least : c;
 }
 
-/* Levenshtein's distance; both at most LONGEST long. */
+/* How many letters must be added, left out, replaced, or swapped with their neighbour
+ * (each at most once: Damerau and Levenshtein, restricted). Both at most LONGEST
+ * long. */
 static unsigned distance(struct gd_span a, const char *b, size_t nb)
 {
-    unsigned row[LONGEST + 1];
+    unsigned rows[3][LONGEST + 1]; /* this letter of `a`, the one before, and before that */
     for (unsigned k = 0; k <= nb; k++)
-        row[k] = k;
-    for (unsigned i = 0; i < a.len; i++) {
-        unsigned diagonal = row[0];
-        row[0] = i + 1;
-        for (unsigned k = 0; k < nb; k++) {
-            unsigned above = row[k + 1];
-            row[k + 1] = min3(above + 1, row[k] + 1, diagonal + (a.ptr[i] != b[k]));
-            diagonal = above;
+        rows[0][k] = k;
+    for (unsigned i = 1; i <= a.len; i++) {
+        unsigned *row = rows[i % 3];
+        const unsigned *above = rows[(i + 2) % 3];
+        const unsigned *two_above = rows[(i + 1) % 3];
+        row[0] = i;
+        for (unsigned k = 1; k <= nb; k++) {
+            row[k] = min3(above[k] + 1, row[k - 1] + 1, above[k - 1] + (a.ptr[i - 1] != b[k - 1]));
+            bool swapped = i > 1 && k > 1 && a.ptr[i - 1] == b[k - 2] && a.ptr[i - 2] == b[k - 1];
+            if (swapped && two_above[k - 2] + 1 < row[k])
+                row[k] = two_above[k - 2] + 1;
         }
     }
-    return row[nb];
+    return rows[a.len % 3][nb];
 }
 
 const char *gd_suggest(struct gd_span text, const char *const *words)
@@ -39,7 +45,7 @@ const char *gd_suggest(struct gd_span text, const char *const *words)
         if (n > LONGEST)
             continue;
         unsigned d = distance(text, *words, n);
-        if (d <= (n + 2) / 3 && (!best || d < least)) {
+        if (d <= (n < 6 ? 1 : n / 3) && (!best || d < least)) {
             best = *words;
             least = d;
         }

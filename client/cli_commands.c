@@ -15,8 +15,8 @@ static const enum cli_opt result_options[] = {CLI_RAW, CLI_PARTIAL, CLI_END};
 static const enum cli_opt logs_options[] = {CLI_FOLLOW, CLI_STDOUT, CLI_STDERR, CLI_TAIL, CLI_END};
 static const enum cli_opt cancel_options[] = {CLI_MSG, CLI_CANCEL_GRACE, CLI_END};
 static const enum cli_opt fetch_options[] = {
-    CLI_TO,          CLI_SHA256, CLI_RESUME,   CLI_MAX_BYTES, CLI_HEADER, CLI_NAME,
-    CLI_RUN_TIMEOUT, CLI_LABEL,  CLI_PRIORITY, CLI_DETACH,    CLI_END};
+    CLI_TO,    CLI_SHA256,   CLI_RESUME, CLI_MAX_BYTES, CLI_HEADER, CLI_NAME, CLI_FETCH_TIMEOUT,
+    CLI_LABEL, CLI_PRIORITY, CLI_DETACH, CLI_END};
 static const enum cli_opt sleep_options[] = {CLI_NAME, CLI_LABEL, CLI_PRIORITY, CLI_DETACH,
                                              CLI_END};
 

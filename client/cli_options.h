@@ -22,6 +22,7 @@
     X(SHELL, 'c', "shell", "LINE", "run LINE with /bin/sh -c instead of a command")            \
     X(NAME, 0, "name", "NAME", "a name to show")                                               \
     X(RUN_TIMEOUT, 0, "timeout", "TIME", "stop it after TIME: TERM, then KILL")                \
+    X(FETCH_TIMEOUT, 0, "timeout", "TIME", "break it off after TIME, exit 124")                \
     X(RUN_GRACE, 0, "grace", "TIME", "between TERM and KILL (5s)")                             \
     X(ENV, 0, "env", "K=V", "set a variable; K alone copies yours (repeat)")                   \
     X(CWD, 0, "cwd", "DIR", "where it runs (here)")                                            \

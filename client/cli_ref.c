@@ -72,13 +72,38 @@ static int resolve_last(struct cli *cli, const char *text, struct cli_ref *ref)
     return 0;
 }
 
+/* Reads one argument. */
+static int read_ref(struct cli *cli, const char *text, struct cli_ref *ret)
+{
+    if (cli_ref_parse(text, ret))
+        return 0;
+    return cli_usage(cli, "\"%s\" is no id; ids are 17 (a task), b5 (a batch), 5/3 or last", text);
+}
+
+static int not_a_task(struct cli *cli, const char *text, uint64_t batch)
+{
+    return cli_usage(cli, "%s is a batch; name one of its tasks: %llu/0", text,
+                     (unsigned long long)batch);
+}
+
+int cli_check_ids(struct cli *cli, int first, bool only_tasks)
+{
+    int status = 0;
+    for (int i = first; status == 0 && i < cli->n_args; i++) {
+        struct cli_ref ref;
+        status = read_ref(cli, cli->args[i], &ref);
+        if (status == 0 && only_tasks && ref.is_batch && !ref.has_index)
+            status = not_a_task(cli, cli->args[i], ref.id);
+    }
+    return status;
+}
+
 int cli_resolve(struct cli *cli, const char *text, struct cli_target *ret)
 {
     struct cli_ref ref;
-    if (!cli_ref_parse(text, &ref))
-        return cli_usage(cli, "\"%s\" is no id; ids are 17 (a task), b5 (a batch), 5/3 or last",
-                         text);
-    int status = ref.is_last ? resolve_last(cli, text, &ref) : 0;
+    int status = read_ref(cli, text, &ref);
+    if (status == 0 && ref.is_last)
+        status = resolve_last(cli, text, &ref);
     if (status)
         return status;
     *ret = (struct cli_target){.is_batch = ref.is_batch, .id = ref.id};
@@ -97,8 +122,7 @@ int cli_resolve_task(struct cli *cli, const char *text, uint64_t *ret)
     if (status)
         return status;
     if (target.is_batch)
-        return cli_usage(cli, "%s is a batch; name one of its tasks: %llu/0", text,
-                         (unsigned long long)target.id);
+        return not_a_task(cli, text, target.id);
     *ret = target.id;
     return 0;
 }

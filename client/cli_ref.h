@@ -44,6 +44,11 @@ GD_MUST_CHECK bool cli_last_recall(const char *url, bool *ret_is_batch, uint64_t
 
 struct cli;
 
+/* Looks at all arguments from `first` on before anything is done to one of them:
+ * is each an id, and if `only_tasks` not that of a batch? 0, or CLI_USAGE after a
+ * message. */
+GD_MUST_CHECK int cli_check_ids(struct cli *cli, int first, bool only_tasks);
+
 /* What a reference stands for now. */
 struct cli_target {
     bool is_batch;

@@ -41,6 +41,8 @@ int cli_apply_common(struct cli *cli, struct gather_job *job)
     int64_t grace = -1;
     int64_t priority = 0;
     int status = cli_duration(cli, CLI_RUN_TIMEOUT, &timeout);
+    if (status == 0) /* a command has one or the other */
+        status = cli_duration(cli, CLI_FETCH_TIMEOUT, &timeout);
     if (status == 0)
         status = cli_duration(cli, CLI_RUN_GRACE, &grace);
     if (status == 0)

@@ -21,6 +21,8 @@ int cmd_cancel(struct cli *cli)
     int64_t grace = -1;
     int status = cli_duration(cli, CLI_CANCEL_GRACE, &grace);
     if (status == 0)
+        status = cli_check_ids(cli, 0, false);
+    if (status == 0)
         status = cli_connect(cli);
     /* One that cannot be cancelled is no reason to let the others run. */
     int first = status;

@@ -2,6 +2,7 @@
 #include "base/suggest.h"
 #include "client/cli_commands.h"
 #include "client/cli_exit.h"
+#include "client/cli_format.h"
 #include "client/cli_task.h"
 
 #include <stdlib.h>
@@ -20,7 +21,7 @@ static const struct {
      "  4        the daemon does not let you\n"
      "  5        the daemon refused: a bad job, not done yet, a full queue\n"
      "  6        the daemon is not reachable\n"
-     "\nOnce there is a task, run and wait of one task exit as it did:\n\n"
+     "\nOnce there is a task, run, fetch, sleep and wait of one task exit as it did:\n\n"
      "  0-255    the command's own status\n"
      "  124      it ran out of its time (also: wait --timeout, the task goes on)\n"
      "  125      gather or gatherd failed, or the task was lost\n"
@@ -57,6 +58,8 @@ static const struct {
 
 #define N_TOPICS (sizeof(topics) / sizeof(topics[0]))
 
+#define LEFT_COLUMNS 26U
+
 static void put_option(struct gd_buf *to, enum cli_opt id)
 {
     const struct cli_option *o = cli_option(id);
@@ -66,7 +69,10 @@ static void put_option(struct gd_buf *to, enum cli_opt id)
     else
         gd_buf_puts(&left, "    ");
     gd_buf_printf(&left, "--%s%s%s", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
-    gd_buf_printf(to, "  %-26s %s\n", gd_buf_error(&left) ? "" : left.ptr, o->help);
+    /* Columns, not bytes: a value's name may be longer in bytes. */
+    size_t width = cli_width(gd_buf_view(&left));
+    int pad = width < LEFT_COLUMNS ? (int)(LEFT_COLUMNS - width) : 0;
+    gd_buf_printf(to, "  %s%*s %s\n", gd_buf_error(&left) ? "" : left.ptr, pad, "", o->help);
     gd_buf_free(&left);
 }
 
@@ -74,9 +80,9 @@ void cli_put_command_help(struct gd_buf *to, const struct cli_command *c)
 {
     for (const char *const *line = c->examples; *line; line++)
         gd_buf_printf(to, "  $ %s\n", *line);
-    gd_buf_printf(to, "\nUsage: gather %s [OPTION…]%s %s\n%c%s.\n\n", c->name,
-                  c->stop_at_args ? " [--]" : "", c->args, c->summary[0] - 'a' + 'A',
-                  c->summary + 1);
+    gd_buf_printf(to, "\nUsage: gather %s [OPTION…]%s%s%s\n%c%s.\n\n", c->name,
+                  c->stop_at_args ? " [--]" : "", *c->args ? " " : "", c->args,
+                  c->summary[0] - 'a' + 'A', c->summary + 1);
     for (const enum cli_opt *id = c->options; *id != CLI_END; id++)
         put_option(to, *id);
     for (const enum cli_opt *id = cli_global_options; *id != CLI_END; id++)

@@ -206,7 +206,9 @@ int cmd_show(struct cli *cli)
 {
     if (cli_get(cli, CLI_QUIET))
         cli->format = CLI_FORMAT_ID;
-    int status = cli_connect(cli);
+    int status = cli_check_ids(cli, 0, false);
+    if (status == 0)
+        status = cli_connect(cli);
     for (int i = 0; status == 0 && i < cli->n_args; i++) {
         struct cli_target target = {0};
         status = cli_resolve(cli, cli->args[i], &target);

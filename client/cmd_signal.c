@@ -36,7 +36,9 @@ int cmd_signal(struct cli *cli)
     int signo = read_signal(cli->args[0]);
     if (signo == 0)
         return cli_usage(cli, "%s is no signal; signals are HUP, SIGHUP or 1", cli->args[0]);
-    int status = cli_connect(cli);
+    int status = cli_check_ids(cli, 1, true);
+    if (status == 0)
+        status = cli_connect(cli);
     int first = status;
     for (int i = 1; status == 0 && i < cli->n_args; i++) {
         int one = send_one(cli, cli->args[i], signo);

@@ -67,6 +67,8 @@ int cmd_wait(struct cli *cli)
     int64_t timeout = GATHER_FOREVER;
     int status = cli_duration(cli, CLI_WAIT_TIMEOUT, &timeout);
     if (status == 0)
+        status = cli_check_ids(cli, 0, false);
+    if (status == 0)
         status = cli_connect(cli);
     if (status)
         return status;

@@ -426,6 +426,17 @@ class Others(CliCase):
         self.assertExit(3, "cancel", "999999", str(b))
         self.assertEqual(self.d.done(b)["state"], "cancelled")  # the other was cancelled all the same
 
+    def test_all_arguments_are_looked_at_first(self):
+        gate = self.gate()
+        task = self.d.create({"shell": gate.shell})["id"]
+        gate.started()
+        for args in (["cancel", "foo"], ["cancel", "b1", "b"], ["show", "x"], ["wait", "x"], ["signal", "x"], ["signal", "b1"]):
+            first = ["TERM"] if args[0] == "signal" else []
+            self.assertEqual(self.assertExit(2, args[0], *first, str(task), *args[1:]).stdout, "")
+        self.assertEqual((self.d.state(task), self.d.task(task)["cancelling"]), ("running", 0))
+        gate.release()
+        self.assertEqual(self.d.done(task)["state"], "succeeded")
+
     def test_signal(self):
         gate = self.gate()
         script = f"trap 'exit 5' HUP; trap 'exit 6' USR1; {gate.say}; while :; do sleep 0.05; done"
@@ -477,6 +488,8 @@ class Others(CliCase):
         self.assertExit(1, "fetch", server.url + "/none")
         self.assertExit(1, "fetch", "--sha256", "0" * 64, url)
         self.assertExit(1, "fetch", "--max-bytes", "3", url)
+        server.routes["/never"] = lambda h: h.rfile.read(1)
+        self.assertExit(124, "fetch", "--timeout", "0.1", server.url + "/never")
         self.assertExit(2, "fetch", "--resume", url)
         task = self.ok("fetch", "--detach", url).strip()
         self.assertExit(0, "wait", task)
@@ -504,6 +517,11 @@ class Others(CliCase):
             self.assertEqual((r.returncode, r.stdout), (2, ""), (args, r))
             self.assertTrue(r.stderr)
 
+    def test_only_what_is_near_is_suggested(self):
+        self.assertIn("did you mean list?", self.assertExit(2, "lsit").stderr)
+        self.assertIn("did you mean cancel?", self.assertExit(2, "cnacle").stderr)
+        self.assertNotIn("did you mean", self.assertExit(2, "bogus").stderr)
+
     def test_what_is_not_there(self):
         for args in (["show", "999999"], ["show", "b999999"], ["wait", "999999"], ["logs", "999999"], ["result", "b999999"],
                      ["result", "b999999/1"]):
@@ -521,6 +539,8 @@ class Others(CliCase):
                                                                     "cancel", "signal", "fetch", "sleep", "version", "help")),
                      *(["help", t] for t in ("exit-codes", "ids", "output", "environment", "run"))):
             self.assertGreater(len(self.ok(*args)), 100, args)
+        self.assertNotIn("KILL", self.ok("fetch", "--help"))
+        self.assertIn("run, fetch, sleep and wait of one task exit as it did", self.ok("help", "exit-codes"))
         self.assertRegex(self.ok("version"), r"gather +\d.*\ngatherd \d")
         self.assertTrue(json.loads(self.ok("-o", "json", "version"))["server"]["version"])
 

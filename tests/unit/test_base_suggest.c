@@ -19,6 +19,20 @@ START_TEST(near_misses_are_understood)
     ck_assert_str_eq(gd_suggest(GD_SPAN("tn"), words), "to"); /* the first of equals */
 }
 
+START_TEST(neighbours_that_changed_places_are_one_mistake)
+{
+    static const char *const commands[] = {"logs", "status", "list", "show", NULL};
+    ck_assert_str_eq(gd_suggest(GD_SPAN("statsu"), commands), "status");
+    ck_assert_str_eq(gd_suggest(GD_SPAN("tsatus"), commands), "status");
+    ck_assert_str_eq(gd_suggest(GD_SPAN("tsatsu"), commands), "status");
+    ck_assert_str_eq(gd_suggest(GD_SPAN("lsit"), commands), "list");
+    ck_assert_str_eq(gd_suggest(GD_SPAN("sohw"), commands), "show");
+    ck_assert_str_eq(gd_suggest(GD_SPAN("olgs"), commands), "logs");
+    ck_assert_ptr_null(gd_suggest(GD_SPAN("sgol"), commands));
+    ck_assert_ptr_null(gd_suggest(GD_SPAN("bogus"), commands));
+    ck_assert_ptr_null(gd_suggest(GD_SPAN("sl"), commands));
+}
+
 START_TEST(the_word_itself_is_the_nearest)
 {
     for (size_t i = 0; words[i]; i++)
@@ -51,6 +65,7 @@ int main(void)
 {
     TCase *tc = tcase_create("core");
     tcase_add_test(tc, near_misses_are_understood);
+    tcase_add_test(tc, neighbours_that_changed_places_are_one_mistake);
     tcase_add_test(tc, the_word_itself_is_the_nearest);
     tcase_add_test(tc, what_is_far_from_all_gives_nothing);
     tcase_add_test(tc, long_texts_and_words_are_left_alone);

@@ -92,6 +92,8 @@ START_TEST(one_name_means_what_the_command_makes_of_it)
     ck_assert_str_eq(last(CLI_WAIT_TIMEOUT), "1");
     ck_assert(parse("run", "run --timeout 1 true"));
     ck_assert_str_eq(last(CLI_RUN_TIMEOUT), "1");
+    ck_assert(parse("fetch", "fetch --timeout 1 http://x/"));
+    ck_assert_str_eq(last(CLI_FETCH_TIMEOUT), "1");
     ck_assert(parse("submit", "submit --timeout 1 -"));
     ck_assert_str_eq(last(CLI_BATCH_TIMEOUT), "1");
 }
@@ -159,6 +161,40 @@ START_TEST(every_option_belongs_to_some_command)
         ck_assert_msg(used[id], "--%s", cli_option((enum cli_opt)id)->name);
 }
 
+/* Where the help of an option begins, in columns; 0: the line is about none. */
+static size_t help_column(const char *line, size_t n)
+{
+    size_t columns = 0;
+    bool gap = false;
+    if (n < 8 || (strncmp(line, "  -", 3) != 0 && strncmp(line, "      --", 8) != 0))
+        return 0;
+    for (size_t i = 0; i < n; i++) {
+        if (i > 8 && gap && line[i] != ' ')
+            return columns;
+        gap = i >= 8 && line[i] == ' ' && (gap || line[i + 1] == ' ' || columns == 28);
+        columns += ((unsigned char)line[i] & 0xc0) != 0x80;
+    }
+    return 0;
+}
+
+START_TEST(the_help_of_options_stands_in_one_column_and_no_line_ends_blank)
+{
+    struct gd_buf page = {0};
+    for (const struct cli_command *c = cli_commands; c->name; c++) {
+        gd_buf_reset(&page);
+        cli_put_command_help(&page, c);
+        gd_buf_putc(&page, '\0');
+        ck_assert_int_eq(gd_buf_error(&page), 0);
+        for (const char *line = page.ptr; *line; line += strcspn(line, "\n") + 1) {
+            size_t n = strcspn(line, "\n");
+            size_t column = help_column(line, n);
+            ck_assert_msg(column == 0 || column == 29, "%s: %.*s", c->name, (int)n, line);
+            ck_assert_msg(n == 0 || line[n - 1] != ' ', "%s: \"%.*s\"", c->name, (int)n, line);
+        }
+    }
+    gd_buf_free(&page);
+}
+
 /* At most 24 lines of at most 80 columns, and an example at the top. */
 static void check_page(const struct gd_buf *page, const char *what)
 {
@@ -214,6 +250,7 @@ int main(void)
     tcase_add_test(tc, no_two_options_of_a_command_look_alike);
     tcase_add_test(tc, every_option_belongs_to_some_command);
     tcase_add_test(tc, help_fits_a_screen_and_begins_with_examples);
+    tcase_add_test(tc, the_help_of_options_stands_in_one_column_and_no_line_ends_blank);
     tcase_add_test(tc, the_topics_are_there_and_fit_a_screen);
     return suite_main("client_options", tc);
 }
