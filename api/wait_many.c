@@ -2,6 +2,7 @@
 #include "api/answers.h"
 #include "api/members.h"
 #include "api/routes.h"
+#include "api/wait.h"
 #include "base/clock.h"
 #include "base/job.h"
 #include "base/json_out.h"
@@ -230,6 +231,11 @@ static void wait_for(struct many *m)
     }
     if (gd_wait_is_enough(&m->wait) || m->timeout_ms == 0) {
         answer(m);
+        return;
+    }
+    if (h->api->draining) {
+        gd_wait_leave(h);
+        many_free(m);
         return;
     }
     m->timer.fn = time_is_up;
