@@ -73,6 +73,9 @@ int cli_fail(struct cli *cli)
     char *text = gather_error_text(&cli->err);
     cli_complain(cli, "%s", text ? text : "out of memory");
     free(text);
+    if (cli->err.code == GATHER_E_UNREACHABLE)
+        cli_complain(cli, "is it started? gatherd &, or as a service: systemctl start gatherd; "
+                          "--url or GATHER_URL names another address");
     return cli_exit_of_error(&cli->err);
 }
 

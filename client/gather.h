@@ -156,8 +156,8 @@ void gather_set_patience(struct gather_client *c, int64_t patience_ms);
  * empties. Borrowed; -1: none. */
 void gather_set_interrupt_fd(struct gather_client *c, int fd);
 
-/* Runs once per outage, when the first new attempt is put off. `text` is a
- * sentence for people. */
+/* Runs once per outage, when the first new attempt is put off, and once more when
+ * it is over. `text` is a sentence for people. */
 typedef void gather_notice_fn(void *arg, const char *text);
 void gather_set_notice(struct gather_client *c, gather_notice_fn *fn, void *arg);
 

@@ -38,6 +38,15 @@ static bool says_truncated(CURL *easy)
            strcmp(h->value, "true") == 0;
 }
 
+/* A good answer ends the outage that was told. */
+static void is_back(struct gather_client *c)
+{
+    if (!c->noticed)
+        return;
+    c->noticed = false;
+    c->notice(c->notice_arg, "gatherd is back");
+}
+
 /* The head of the answer is here: how much of the body was there before? */
 static bool head_arrived(struct gather_call *call)
 {
@@ -48,7 +57,7 @@ static bool head_arrived(struct gather_call *call)
     call->status = (int)status;
     call->client->reached = true;
     if (status < 300)
-        call->client->noticed = false;
+        is_back(call->client);
     call->head_ms = gd_mono_ms();
     call->truncated = says_truncated(call->easy);
     if (call->range_from == 0 || !call->on_data || status >= 300)
@@ -252,12 +261,21 @@ static bool is_broken_connection(CURLcode rc)
     }
 }
 
+/* Was there a connection that then ended before the answer did? */
+static bool broke_off(CURLcode rc)
+{
+    return rc == CURLE_PARTIAL_FILE || rc == CURLE_GOT_NOTHING || rc == CURLE_RECV_ERROR ||
+           rc == CURLE_SEND_ERROR;
+}
+
 static void explain(struct gather_call *call, CURLcode rc, bool idle)
 {
     long os = 0;
     const char *text = call->curl_text[0] ? call->curl_text : curl_easy_strerror(rc);
     if (idle)
         text = "it gives no sign of life";
+    else if (broke_off(rc))
+        text = "the connection broke off";
     else if (call->easy && curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &os) == CURLE_OK &&
              os > 0 && os < 4096 && !call->headers_seen)
         text = strerrordesc_np((int)os) ? strerrordesc_np((int)os) : text;

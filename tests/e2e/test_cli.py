@@ -531,7 +531,7 @@ class Others(CliCase):
         for url in ("http://127.0.0.1:9", "unix:" + self.home + "/none"):
             for args in (["list"], ["run", "true"], ["wait", "1"], ["version"]):
                 r = self.assertExit(6, *args, env={"GATHER_URL": url})
-                self.assertTrue(r.stderr)
+                self.assertIn("is it started? gatherd &", r.stderr)
         self.assertExit(0, "--version", env={"GATHER_URL": "http://127.0.0.1:9"})
 
     def test_help_and_version(self):
@@ -572,8 +572,11 @@ class Restarts(CliCase):
             gate.started()
             d.restart(kill=kill)
             gate.release()
-            out = p.communicate(timeout=2 * PATIENCE)[0]
+            out, err = p.communicate(timeout=2 * PATIENCE)
             self.assertEqual((out, p.returncode), ("two\n", 5))
+            self.assertRegex(err, r"^gather: gatherd (is away \(|answers 503)")
+            self.assertIn("gather: gatherd is back\n", err)
+            self.assertNotIn("transfer", err)
 
     def test_submit_waits_over_a_restart(self):
         path = self.tmp() + "/s"

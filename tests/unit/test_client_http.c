@@ -23,6 +23,7 @@ static _Atomic unsigned n_calls; /* of the route under test */
 static char keys[4][64];
 static char bodies[4][64];
 static unsigned n_notices;
+static unsigned n_back;
 
 static void reply(struct exchange *x, const char *status, const char *fields, const char *body)
 {
@@ -134,8 +135,14 @@ static const struct httpd_route routes[] = {
 static void on_notice(void *arg, const char *text)
 {
     (void)arg;
+    if (strcmp(text, "gatherd is back") == 0) {
+        n_back++;
+        ck_assert_uint_eq(n_back, n_notices);
+        return;
+    }
     ck_assert_ptr_nonnull(strstr(text, "trying again"));
     n_notices++;
+    ck_assert_ptr_null(strstr(text, "transfer")); /* curl's own words */
 }
 
 static void open_client(unsigned port)
@@ -151,6 +158,7 @@ static void setup(void)
 {
     n_calls = 0;
     n_notices = 0;
+    n_back = 0;
     server = httpd_start(routes);
     open_client(httpd_port(server));
 }
@@ -175,6 +183,7 @@ START_TEST(a_lost_answer_is_asked_for_again_with_the_same_key)
     ck_assert_str_eq(keys[0], keys[2]);
     ck_assert_str_eq(bodies[2], "{\"sleep\":1.5}");
     ck_assert_uint_eq(n_notices, 1);
+    ck_assert_uint_eq(n_back, 1);
     /* The next one is another task. */
     ck_assert_int_eq(gather_create_task(client, job, &task, &err), GATHER_OK);
     ck_assert_str_ne(keys[0], keys[3]);
@@ -189,6 +198,7 @@ START_TEST(a_daemon_that_restarts_is_waited_for)
     ck_assert_int_ge(gd_mono_ms() - began, 900); /* as Retry-After asked */
     ck_assert_uint_eq(n_calls, 2);
     ck_assert_uint_eq(n_notices, 1);
+    ck_assert_uint_eq(n_back, 1);
 }
 
 START_TEST(more_patience_than_there_is_is_not_asked_of_anybody)
