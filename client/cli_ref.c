@@ -90,7 +90,7 @@ int cli_check_ids(struct cli *cli, int first, bool only_tasks)
 {
     int status = 0;
     for (int i = first; status == 0 && i < cli->n_args; i++) {
-        struct cli_ref ref;
+        struct cli_ref ref = {0};
         status = read_ref(cli, cli->args[i], &ref);
         if (status == 0 && only_tasks && ref.is_batch && !ref.has_index)
             status = not_a_task(cli, cli->args[i], ref.id);
@@ -100,7 +100,7 @@ int cli_check_ids(struct cli *cli, int first, bool only_tasks)
 
 int cli_resolve(struct cli *cli, const char *text, struct cli_target *ret)
 {
-    struct cli_ref ref;
+    struct cli_ref ref = {0};
     int status = read_ref(cli, text, &ref);
     if (status == 0 && ref.is_last)
         status = resolve_last(cli, text, &ref);
