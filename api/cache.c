@@ -10,6 +10,7 @@
 struct entry {
     struct gd_node node; /* by use, the latest last */
     uint64_t key;
+    unsigned tag;
     struct MHD_Response *response;
     char etag[GD_ETAG_BYTES];
 };
@@ -56,10 +57,11 @@ void gd_cache_free(struct gd_cache *c)
     free(c);
 }
 
-static struct MHD_Response *get(struct gd_cache *c, uint64_t key, const char **ret_etag)
+static struct MHD_Response *get(struct gd_cache *c, uint64_t key, unsigned tag,
+                                const char **ret_etag)
 {
     struct entry *e = gd_map_get(&c->map, key);
-    if (!e)
+    if (!e || e->tag != tag)
         return NULL;
     gd_node_unlink(&e->node);
     gd_list_push(&c->by_use, &e->node);
@@ -74,7 +76,8 @@ static void drop_key(struct gd_cache *c, uint64_t key)
         drop(c, e);
 }
 
-static bool put(struct gd_cache *c, uint64_t key, struct MHD_Response *own, const char *etag)
+static bool put(struct gd_cache *c, uint64_t key, unsigned tag, struct MHD_Response *own,
+                const char *etag)
 {
     drop_key(c, key);
     struct entry *e = calloc(1, sizeof(*e));
@@ -83,6 +86,7 @@ static bool put(struct gd_cache *c, uint64_t key, struct MHD_Response *own, cons
         return false;
     }
     e->key = key;
+    e->tag = tag;
     e->response = own;
     (void)snprintf(e->etag, sizeof(e->etag), "%s", etag);
     gd_list_push(&c->by_use, &e->node);
@@ -91,24 +95,26 @@ static bool put(struct gd_cache *c, uint64_t key, struct MHD_Response *own, cons
     return true;
 }
 
-struct MHD_Response *gd_cache_task(struct gd_cache *c, uint64_t id, const char **ret_etag)
+struct MHD_Response *gd_cache_task(struct gd_cache *c, uint64_t id, unsigned tag,
+                                   const char **ret_etag)
 {
-    return get(c, task_key(id), ret_etag);
+    return get(c, task_key(id), tag, ret_etag);
 }
 
 struct MHD_Response *gd_cache_batch(struct gd_cache *c, uint64_t id, const char **ret_etag)
 {
-    return get(c, batch_key(id), ret_etag);
+    return get(c, batch_key(id), 0, ret_etag);
 }
 
-bool gd_cache_put_task(struct gd_cache *c, uint64_t id, struct MHD_Response *own, const char *etag)
+bool gd_cache_put_task(struct gd_cache *c, uint64_t id, unsigned tag, struct MHD_Response *own,
+                       const char *etag)
 {
-    return put(c, task_key(id), own, etag);
+    return put(c, task_key(id), tag, own, etag);
 }
 
 bool gd_cache_put_batch(struct gd_cache *c, uint64_t id, struct MHD_Response *own, const char *etag)
 {
-    return put(c, batch_key(id), own, etag);
+    return put(c, batch_key(id), 0, own, etag);
 }
 
 void gd_cache_drop_task(struct gd_cache *c, uint64_t id)

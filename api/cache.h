@@ -24,14 +24,17 @@ struct gd_cache;
 struct gd_cache *gd_cache_new(void) GD_MUST_CHECK;
 void gd_cache_free(struct gd_cache *c);
 
-/* The response for a task or batch, borrowed, and its ETag; NULL: not there. */
-struct MHD_Response *gd_cache_task(struct gd_cache *c, uint64_t id, const char **ret_etag);
+/* The response for a task or batch, borrowed, and its ETag; NULL: not there. `tag` is for
+ * what a task's answer shows beyond what belongs to it: another one than when it was put
+ * means that it is not there. */
+struct MHD_Response *gd_cache_task(struct gd_cache *c, uint64_t id, unsigned tag,
+                                   const char **ret_etag);
 struct MHD_Response *gd_cache_batch(struct gd_cache *c, uint64_t id, const char **ret_etag);
 
 /* Keeps a response: true, and the caller's reference is the cache's; until the next call
  * into the cache it may still be used. False: no memory, and nothing happened. */
-GD_MUST_CHECK bool gd_cache_put_task(struct gd_cache *c, uint64_t id, struct MHD_Response *own,
-                                     const char *etag);
+GD_MUST_CHECK bool gd_cache_put_task(struct gd_cache *c, uint64_t id, unsigned tag,
+                                     struct MHD_Response *own, const char *etag);
 GD_MUST_CHECK bool gd_cache_put_batch(struct gd_cache *c, uint64_t id, struct MHD_Response *own,
                                       const char *etag);
 

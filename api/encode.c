@@ -132,6 +132,13 @@ static bool is_limited(const struct gd_task *t)
     return gd_schedule_at_limit(t) || (concurrency && t->batch->n_running >= concurrency);
 }
 
+unsigned gd_pending_why(const struct gd_task *t)
+{
+    if (!t || gd_task_state(t) != GD_PENDING)
+        return 0;
+    return !is_limited(t) ? 1 : t->at_limit ? 2 : 3;
+}
+
 /* Why a pending task waits, as a word and a sentence. */
 static void put_reason(struct gd_buf *b, const struct gd_task *t, enum gd_state state)
 {

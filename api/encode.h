@@ -28,6 +28,10 @@ void gd_put_entry(struct gd_page *p, const struct gd_task_record *r, const struc
 /* The state that the world sees. */
 enum gd_state gd_shown_state(const struct gd_task_record *r, const struct gd_task *t);
 
+/* A number for why `t` (NULL: it is done) is pending: the same as long as its snapshot says
+ * the same. 0: it is not. */
+unsigned gd_pending_why(const struct gd_task *t);
+
 /* Members of a problem about a task or batch that did not succeed. */
 void gd_put_exception_members(struct gd_buf *b, uint64_t batch, uint64_t task,
                               struct gd_span exception);

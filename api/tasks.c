@@ -100,8 +100,8 @@ static void answer_plain(struct gd_http *h, struct reading *rd, uint64_t id, uns
     bool poll = status == MHD_HTTP_OK && !h->suspended && h->preferred_ms < 0 && !h->replayed;
     if (tagged)
         gd_etag_of(rd->page.text.ptr ? rd->page.text.ptr : "", rd->page.text.len, etag);
-    /* Why a task is pending changes with others, of which the cache knows nothing. */
-    bool keeps = rd->page.text.len <= GD_CACHE_BODY && rd->state != GD_PENDING && !h->no_result;
+    bool keeps = rd->page.text.len <= GD_CACHE_BODY && !h->no_result;
+    unsigned why = gd_pending_why(rd->t); /* changes with other tasks */
     struct MHD_Response *r = gd_http_response(&rd->page.text, "application/json");
     if (!r) {
         gd_http_error(h, -ENOMEM);
@@ -112,7 +112,7 @@ static void answer_plain(struct gd_http *h, struct reading *rd, uint64_t id, uns
     add_state(r, rd);
     if (poll && gd_answer_not_modified(h, etag)) {
         MHD_destroy_response(r);
-    } else if (poll && keeps && gd_cache_put_task(h->api->cache, id, r, etag)) {
+    } else if (poll && keeps && gd_cache_put_task(h->api->cache, id, why, r, etag)) {
         gd_http_respond_shared(h, status, r);
     } else {
         if (status != MHD_HTTP_OK)
@@ -178,7 +178,8 @@ void gd_get_task(struct gd_http *h)
     const char *etag = NULL;
     void (*on_gone)(struct gd_core *, uint64_t) = NULL;
     if (h->query.len == 0 && !gd_http_header(h, "Prefer")) {
-        struct MHD_Response *r = gd_cache_task(h->api->cache, h->id, &etag);
+        unsigned why = gd_pending_why(gd_core_task(h->api->core, h->id));
+        struct MHD_Response *r = gd_cache_task(h->api->cache, h->id, why, &etag);
         if (r && !gd_answer_not_modified(h, etag))
             gd_http_respond_shared(h, MHD_HTTP_OK, r);
         else if (!r)
