@@ -170,7 +170,7 @@ class Run(CliCase):
         gate = self.gate()
         task = self.ok("run", "--detach", "-c", f"{gate.shell}; echo done").strip()
         gate.started()
-        self.assertEqual(self.d.state(int(task)), "running")
+        self.d.await_state(int(task), "running")
         gate.release()
         self.assertExit(0, "wait", task)
         self.assertEqual(self.ok("logs", task), "done\n")

@@ -258,6 +258,7 @@ class Http(TestCase):
         gate = self.gate()
         task = self.d.create({"shell": gate.shell})["id"]
         gate.started()
+        self.d.await_state(task, "running")
         a = self.d.get(f"/v1/tasks/{task}")
         etag = a.headers["ETag"]
         self.assertRegex(etag, r'^(W/)?"[^"]+"$')
@@ -286,6 +287,7 @@ class Http(TestCase):
         gate = self.gate()
         task = self.d.create({"shell": gate.shell})["id"]
         gate.started()
+        self.d.await_state(task, "running")
         seen = {self.d.get(f"/v1/tasks/{task}").headers["ETag"]}
         for change in (lambda: self.d.patch(f"/v1/tasks/{task}", {"name": "n"}),
                        lambda: self.d.patch(f"/v1/tasks/{task}", {"labels": {"a": "b"}}),
@@ -301,6 +303,7 @@ class Http(TestCase):
         b = self.d.submit([{"shell": gate.shell}])
         task = b["tasks"][0]
         gate.started()
+        self.d.await_state(task, "running")
         for target in (f"/v1/tasks/{task}", f"/v1/batches/{b['id']}"):
             a = self.d.get(f"{target}?wait=0.01")
             self.assertEqual((a.status, a.headers["ETag"]), (202, self.d.get(target).headers["ETag"]))

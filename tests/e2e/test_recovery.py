@@ -158,7 +158,7 @@ class Recovery(TestCase):
         end_pid(runner)
         gate.started()
         self.assertEqual(reader.value().body, b"")
-        self.assertEqual((d.state(task), d.task(task)["attempt"]), ("running", 2))
+        self.assertEqual(d.await_state(task, "running")["attempt"], 2)
         gate.release()
 
     def test_ids_go_on(self):
