@@ -428,10 +428,13 @@ class Daemon:
     def start(self):
         if os.path.exists(self.port_file):
             os.unlink(self.port_file)
-        watch = _libc.inotify_init1(os.O_CLOEXEC)
-        if watch < 0 or _libc.inotify_add_watch(watch, self.home.encode(), _IN_MOVED_TO) < 0:
-            raise OSError(ctypes.get_errno(), "inotify")
+        # A user has few instances of inotify, and a test that takes them all may run beside
+        # this one.
+        watch = eventually("an instance of inotify", lambda: (
+            fd := _libc.inotify_init1(os.O_CLOEXEC)) >= 0 and (fd,))[0]
         try:
+            if _libc.inotify_add_watch(watch, self.home.encode(), _IN_MOVED_TO) < 0:
+                raise OSError(ctypes.get_errno(), "inotify")
             self.spawn()
             pidfd = os.pidfd_open(self.process.pid)
             try:
