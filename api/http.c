@@ -191,6 +191,15 @@ void gd_http_error(struct gd_http *h, int rc)
                                                  .retry_after_s = passing ? 1 : 0});
 }
 
+void gd_http_bad_json(struct gd_http *h, struct gd_span text, const struct gd_json_fault *fault,
+                      const char *nothing)
+{
+    if (text.len == 0)
+        gd_http_fail(h, GD_PROBLEM_BAD_JSON, "the body is empty; %s", nothing);
+    else
+        gd_http_fail(h, GD_PROBLEM_BAD_JSON, "%s, at byte %zu", fault->what, fault->offset);
+}
+
 /* --- keeping a request */
 
 static void peer_is_gone(struct gd_watch *w, uint32_t events)

@@ -19,6 +19,7 @@
 #include "api/query.h"
 #include "base/attr.h"
 #include "base/buf.h"
+#include "base/json_scan.h"
 #include "base/list.h"
 #include "base/map.h"
 
@@ -88,7 +89,6 @@ struct gd_http {
     struct gd_buf body;
     struct gd_ndjson *ndjson; /* a body that is taken in line by line */
     bool too_large;           /* the rest of the body is thrown away */
-    bool no_body;             /* it was empty */
     bool seen;                /* the head has been looked at */
     bool handled;
     bool watched; /* the client's going away matters while it is kept */
@@ -135,6 +135,9 @@ void gd_http_respond_shared(struct gd_http *h, unsigned status, struct MHD_Respo
 void gd_http_problem(struct gd_http *h, const struct gd_problem_info *info);
 void gd_http_fail(struct gd_http *h, enum gd_problem p, const char *fmt, ...) GD_PRINTF(3, 4);
 void gd_http_error(struct gd_http *h, int rc);
+/* The body `text` is no JSON, for that fault; `nothing` says what was not done. */
+void gd_http_bad_json(struct gd_http *h, struct gd_span text, const struct gd_json_fault *fault,
+                      const char *nothing);
 
 /* A JSON response with a body but not sent yet, for adding headers. Takes the bytes;
  * NULL: out of memory. */

@@ -143,9 +143,7 @@ static void answer_faults(struct gd_http *h, const struct gd_jobs *jobs, int rc)
 {
     char detail[160];
     struct gd_problem_info info = {.problem = gd_problem_of(rc), .detail = detail};
-    if (rc == GD_E_BAD_JSON && h->no_body)
-        info.detail = "the body is empty; nothing was created";
-    else if (rc == GD_E_BAD_JSON)
+    if (rc == GD_E_BAD_JSON)
         (void)snprintf(detail, sizeof(detail), "%s, at byte %zu", jobs->json_fault.what,
                        jobs->json_fault.offset);
     else
@@ -217,7 +215,10 @@ static void go_on(struct intake *in)
         gd_core_submit(in->api->core, &in->sub);
         return;
     }
-    if (in->http && (in->rc == GD_E_BAD_JSON || in->rc == GD_E_BAD_JOB))
+    if (in->http && in->rc == GD_E_BAD_JSON)
+        gd_http_bad_json(in->http, gd_buf_view(&in->body), &in->jobs.json_fault,
+                         "nothing was created");
+    else if (in->http && in->rc == GD_E_BAD_JOB)
         answer_faults(in->http, &in->jobs, in->rc);
     else if (in->http)
         gd_http_error(in->http, in->rc);
@@ -270,7 +271,6 @@ static void start(struct gd_http *h, enum gd_intake_kind kind)
         return;
     }
     in->body = h->body;
-    h->no_body = h->body.len == 0;
     h->body = (struct gd_buf){0};
     gd_http_keep(h, in, abandon);
     if (in->body.len >= POOL_FROM_BYTES &&

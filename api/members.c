@@ -53,12 +53,8 @@ bool gd_members_read(struct gd_http *h, struct gd_span text, const struct gd_mem
                      struct gd_faults *faults, void *arg, const char *nothing)
 {
     struct gd_json_fault fault = {0};
-    if (text.len == 0) {
-        gd_http_fail(h, GD_PROBLEM_BAD_JSON, "the body is empty; %s", nothing);
-        return false;
-    }
     if (!gd_json_check(text, GD_MAX_JSON_DEPTH, &fault)) {
-        gd_http_fail(h, GD_PROBLEM_BAD_JSON, "%s, at byte %zu", fault.what, fault.offset);
+        gd_http_bad_json(h, text, &fault, nothing);
         return false;
     }
     set_members(text, members, faults, arg);
