@@ -132,11 +132,19 @@ static bool is_limited(const struct gd_task *t)
     return gd_schedule_at_limit(t) || (concurrency && t->batch->n_running >= concurrency);
 }
 
+/* What a pending task waits for. */
+enum {
+    WHY_NOT_PENDING,
+    WHY_QUEUED,
+    WHY_HOST,
+    WHY_BATCH
+};
+
 unsigned gd_pending_why(const struct gd_task *t)
 {
     if (!t || gd_task_state(t) != GD_PENDING)
-        return 0;
-    return !is_limited(t) ? 1 : t->at_limit ? 2 : 3;
+        return WHY_NOT_PENDING;
+    return !is_limited(t) ? WHY_QUEUED : t->at_limit ? WHY_HOST : WHY_BATCH;
 }
 
 /* Why a pending task waits, as a word and a sentence. */
@@ -147,14 +155,15 @@ static void put_reason(struct gd_buf *b, const struct gd_task *t, enum gd_state 
         gd_json_null(b);
         return;
     }
-    bool limited = t && is_limited(t);
+    unsigned why = gd_pending_why(t);
+    bool limited = why == WHY_HOST || why == WHY_BATCH;
     gd_json_str(b, gd_reason_name(limited ? GD_REASON_LIMIT : GD_REASON_QUEUED));
     gd_json_name(b, "detail");
     if (!limited)
         gd_json_str(b, t && t->kind == GD_KIND_SLEEP   ? "is about to begin"
                        : t && t->kind == GD_KIND_FETCH ? "waits for its turn among the fetches"
                                                        : "waits for a free slot");
-    else if (t->at_limit)
+    else if (why == WHY_HOST)
         gd_json_str(b, "as many fetches from its host run as may run at once");
     else
         gd_buf_printf(b, "\"%zu tasks of batch %llu run, its concurrency allows no more\"",
