@@ -365,14 +365,11 @@ static int watch_children(struct gd_commands *cs)
 int gd_commands_open(struct gd_commands *cs, struct gd_loop *l, const char *cgroup,
                      struct rlimit nofile, struct gd_err *err)
 {
-    *cs = (struct gd_commands){.loop = l, .null_fd = -1, .cgroups = {.root_fd = -1}};
+    *cs = (struct gd_commands){.loop = l, .cgroups = {.root_fd = -1}};
     cs->reap.fn = reap_unseen;
     cs->grow.fn = gd_commands_grow;
     gd_list_init(&cs->young);
-    cs->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    int rc = cs->null_fd < 0 ? -errno : 0;
-    if (rc == 0 && prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
-        rc = -errno;
+    int rc = prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 ? -errno : 0;
     if (rc == 0 && !(cs->chunk = malloc(GD_CHUNK_BYTES)))
         rc = -ENOMEM;
     if (rc == 0)
@@ -404,7 +401,5 @@ void gd_commands_close(struct gd_commands *cs)
         free(*var);
     free(cs->base_env);
     free(cs->chunk);
-    if (cs->null_fd >= 0)
-        close(cs->null_fd);
-    *cs = (struct gd_commands){.null_fd = -1, .cgroups = {.root_fd = -1}};
+    *cs = (struct gd_commands){.cgroups = {.root_fd = -1}};
 }

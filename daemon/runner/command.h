@@ -30,7 +30,6 @@ struct gd_commands {
     struct gd_loop *loop;
     struct gd_spawner spawner;
     struct gd_cgroups cgroups;
-    int null_fd;           /* /dev/null, their stdin */
     struct gd_map by_pid;  /* struct gd_tree of every living or unreaped command */
     struct gd_map by_task; /* the same by task */
     struct gd_soon sweep;  /* looks at all trees that are being ended */

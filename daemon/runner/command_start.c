@@ -196,7 +196,7 @@ int gd_command_launch(struct gd_command *c, const char **ret_stage)
                              .envp = l.envp,
                              .path = l.path,
                              .cwd = c->cwd ? c->cwd : "/",
-                             .fds = {l.in < 0 ? c->cs->null_fd : l.in, l.out[1], l.err[1]},
+                             .fds = {l.in, l.out[1], l.err[1]},
                              .cgroup_fd = l.procs};
         struct gd_spawned child = {.pidfd = -1};
         rc = gd_spawn(&c->cs->spawner, &s, &child);

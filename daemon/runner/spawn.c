@@ -179,7 +179,7 @@ static int run_child(void *arg)
 static int place_streams(const struct gd_spawner *sp, const int *fds)
 {
     for (int i = 0; i < 3; i++)
-        if (dup3(fds ? fds[i] : sp->null_fd, sp->low[i], O_CLOEXEC) < 0)
+        if (dup3(fds && fds[i] >= 0 ? fds[i] : sp->null_fd, sp->low[i], O_CLOEXEC) < 0)
             return -errno;
     return 0;
 }

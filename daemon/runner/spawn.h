@@ -24,10 +24,10 @@
 
 /* What does not change from one start to the next. */
 struct gd_spawner {
-    void *stack;          /* of the child until exec */
-    int low[3];           /* places for its streams, low in our table of descriptors */
-    int null_fd;          /* what is there meanwhile */
-    uint64_t handled;     /* signals that are not at their default here, a bit for each */
+    void *stack;      /* of the child until exec */
+    int low[3];       /* places for its streams, low in our table of descriptors */
+    int null_fd;      /* /dev/null: what is there meanwhile, and the streams that are not given */
+    uint64_t handled; /* signals that are not at their default here, a bit for each */
     struct rlimit nofile; /* descriptors: soft and hard limit that commands get */
     bool reset_oom_score; /* ours is negative; commands get 0 */
 };
@@ -37,7 +37,7 @@ struct gd_spawn {
     char *const *envp;
     const char *path; /* PATH for a program without a slash */
     const char *cwd;
-    int fds[3];    /* its stdin, stdout, stderr; each at least 3 here */
+    int fds[3];    /* its stdin, stdout, stderr; each at least 3 here, or -1: /dev/null */
     int cgroup_fd; /* cgroup.procs to join, or -1 */
 };
 
